@@ -1,0 +1,153 @@
+"""Gated inhibition (GI) as model parts: what every family shares.
+
+A family states where the mechanism attaches and nothing else: which attention class it extends, which layers of its
+backbone get it. The stock classes are inherited, so tensors, heads and forward signatures are theirs.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import initialization as init
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.bert.modeling_bert import eager_attention_forward
+from transformers.utils import logging
+
+from ..ops.gate import gate_projection
+from .flags import GateFlags
+
+
+logger = logging.get_logger(__name__)
+
+
+class SelectLinear(nn.Linear):
+    """The second map of a gate. A type of its own, so that `_init_weights` can tell it: it starts at zero."""
+
+
+class GatedAttention(nn.Module):
+    """Mixin for a stock attention class: gates on its query and key projections.
+
+    The projections stay the plain `nn.Linear` modules they are (so that adapters on them merge exactly); the gate is
+    a pair of modules beside them, named as in the original code: `inhibition_q`, `select_q`, `inhibition_k`,
+    `select_k`. Use it before the stock class: `class BertGISelfAttention(GatedAttention, BertSelfAttention)`.
+    """
+
+    def __init__(self, config: GateFlags, *args, **kwargs):
+        super().__init__(config, *args, **kwargs)
+        self.add_gates(config)
+
+    def add_gates(self, config: GateFlags):
+        """Adds the gates of the sides that `config` switches on. Shapes: hidden → rank → all heads."""
+        self.gate_config = config
+        rank = self.all_head_size if config.gi_rank is None else config.gi_rank
+        for side in config.inhibited_sides:
+            self.add_module(f"inhibition_{side}", nn.Linear(config.hidden_size, rank))
+            self.add_module(f"select_{side}", SelectLinear(rank, self.all_head_size))
+
+    def gated(self, projection: torch.Tensor, side: str, hidden_states: torch.Tensor) -> torch.Tensor:
+        """`projection` times the gate of `side` ("q" or "k"), or `projection` itself where that side has none.
+
+        Args:
+            projection: `(..., all_head_size)`, before the heads are split.
+            hidden_states: `(..., hidden_size)`, what was projected.
+        """
+        inhibition = self._modules.get(f"inhibition_{side}")
+        if inhibition is None:
+            return projection
+        scores = self._modules[f"select_{side}"](F.gelu(inhibition(hidden_states)))
+        config = self.gate_config
+        return gate_projection(projection, scores, config.inhibition_level, config.inhibition_scope)
+
+
+class GatedBertAttention(GatedAttention):
+    """The attention of BERT-like models (projections `query`, `key`, `value`) with gates, for self- and cross-attention."""
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        past_key_values=None,
+        encoder_hidden_states: torch.Tensor | None = None,
+        **kwargs,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Same contract as the stock self-attention; as cross-attention when `encoder_hidden_states` are given."""
+        query = self.split_heads(self.gated(self.query(hidden_states), "q", hidden_states))
+        if encoder_hidden_states is None:
+            key, value = self.project_key_value(hidden_states)
+            if past_key_values is not None:
+                cache = getattr(past_key_values, "self_attention_cache", past_key_values)
+                key, value = cache.update(key, value, self.layer_idx)
+        elif past_key_values is not None and past_key_values.is_updated.get(self.layer_idx):
+            cached = past_key_values.cross_attention_cache.layers[self.layer_idx]
+            key, value = cached.keys, cached.values
+        else:
+            key, value = self.project_key_value(encoder_hidden_states)
+            if past_key_values is not None:
+                key, value = past_key_values.cross_attention_cache.update(key, value, self.layer_idx)
+                past_key_values.is_updated[self.layer_idx] = True
+
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
+        dropout = self.dropout.p if self.training else 0.0
+        context, weights = attend(
+            self, query, key, value, attention_mask, dropout=dropout, scaling=self.scaling, **kwargs
+        )
+        return context.flatten(-2).contiguous(), weights
+
+    def project_key_value(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.split_heads(self.gated(self.key(states), "k", states)), self.split_heads(self.value(states))
+
+    def split_heads(self, projected: torch.Tensor) -> torch.Tensor:
+        """(batch, length, all_head_size) → (batch, heads, length, head_size)."""
+        return projected.unflatten(-1, (-1, self.attention_head_size)).transpose(1, 2)
+
+
+class InhibitedPreTrainedMixin:
+    """Mixin for a `PreTrainedModel`: build the stock model, put the family's own parts in, initialise once.
+
+    A family's backbone overrides `adapt`; heads inherit and get the family's backbone in place of the stock one.
+    """
+
+    def __init__(self, config, *args, **kwargs):
+        with init.no_init_weights():  # everything is initialised once, below, when all parts are there
+            super().__init__(config, *args, **kwargs)
+            self.adapt(config)
+        self.post_init()
+
+    def adapt(self, config):
+        """Replaces stock parts by the family's. For a head: its backbone."""
+        name = self.base_model_prefix
+        backbone = getattr(self, name, None)  # not there yet in a head of your own that builds it afterwards
+        if backbone is not None and not isinstance(backbone, InhibitedPreTrainedMixin):
+            setattr(self, name, self.build_backbone(config, backbone))
+
+    def build_backbone(self, config, stock):
+        """The family's backbone with the options of the `stock` one."""
+        raise NotImplementedError(f"{type(self).__name__} must say which backbone its heads sit on")
+
+    def warn_if_nothing_is_on(self, projections: tuple[str, ...]):
+        if not (projections and self.config.inhibited_layers):
+            logger.warning(
+                f"{type(self).__name__}: no side is on, so this is numerically the stock model. "
+                "Set `gi_query_side` or `gi_key_side` in the config to switch inhibition on."
+            )
+
+
+class GatedPreTrainedMixin(InhibitedPreTrainedMixin):
+    """`InhibitedPreTrainedMixin` for gates: they start as the identity."""
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        """Gates start closed at 1: `select` is zero, so S = 0 and G = gelu(0) + 1 = 1 for every level."""
+        super()._init_weights(module)
+        if isinstance(module, SelectLinear):
+            init.zeros_(module.weight)
+            init.zeros_(module.bias)
+
+    def gate_layers(self, self_attention: type[nn.Module], cross_attention: type[nn.Module]):
+        """Puts gated attention into the layers of a BERT-like backbone (`self.encoder.layer`) that the config names."""
+        config = self.config
+        self.warn_if_nothing_is_on(config.inhibited_sides)
+        for index in config.inhibited_layers if config.inhibited_sides else ():
+            layer = self.encoder.layer[index]
+            layer.attention.self = self_attention(config, is_causal=config.is_decoder, layer_idx=index)
+            if config.add_cross_attention:
+                layer.crossattention.self = cross_attention(config, layer_idx=index)
