@@ -1,0 +1,187 @@
+"""DeBERTa's relative attention terms as one additive bias, indexed by offset instead of gathered.
+
+For a query at position i and a key at position j both terms depend on the positions only through the offset i - j:
+
+    c2p[i, j] = query_i · pos_key[i - j]        p2c[i, j] = key_j · pos_query[i - j]
+
+(He et al. 2021, arXiv:2006.03654, eq. 4). One product with the table of all offsets therefore holds every wanted
+score, and the scores of row i are a contiguous stretch that begins one place earlier than those of row i - 1: a
+strided view, see `band`. Long sequences are done in blocks of rows, because r rows of m columns need only m + r - 1
+offsets.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch.autograd import forward_ad
+
+
+# Rows per block on a CPU: small enough for the scores of a block to stay in cache, large enough for the products.
+CPU_BLOCK_ROWS = 64
+
+
+def offset_index(
+    query_length: int, key_length: int, span: int, buckets: int, max_position: int, device: torch.device
+) -> torch.Tensor:
+    """Row of the relative embedding table for every offset i - j, from -(key_length - 1) to query_length - 1.
+
+    Args:
+        span: half the number of rows of the table; offset 0 is row `span`.
+        buckets: number of buckets per sign; up to `buckets / 2` positions away each offset has its own, further away
+            they are spaced logarithmically. Not positive: no buckets.
+        max_position: distance at which the last bucket is reached.
+
+    Returns:
+        int64 tensor of `query_length + key_length - 1` values in `[0, 2 * span)`.
+    """
+    offset = torch.arange(1 - key_length, query_length, device=device)
+    # CODEPATH: position_buckets > 0 in the published v3 checkpoints; without buckets offsets are clipped only.
+    if buckets > 0 and max_position > 0:
+        middle = buckets // 2
+        distance = offset.abs()
+        # Float32 as in the checkpoints' training code: the ceiling must fall on the same side.
+        growth = torch.log(distance.clamp(min=1) / middle) / torch.log(torch.tensor((max_position - 1) / middle))
+        far = torch.ceil(growth * (middle - 1)) + middle
+        offset = torch.where(distance <= middle, offset, (far * offset.sign()).long())
+    return (offset + span).clamp(0, 2 * span - 1)
+
+
+def compute_dtype(tensor: torch.Tensor) -> torch.dtype:
+    """The type that products with `tensor` come in: its own, or that of an active autocast."""
+    device = tensor.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tensor.dtype
+
+
+def band(scores: torch.Tensor, columns: int) -> torch.Tensor:
+    """View `(..., r, columns)` of `scores (..., r, columns + r - 1)` with `view[i, j] = scores[i, j - i + r - 1]`."""
+    rows, width = scores.shape[-2:]
+    stretch = scores.flatten(-2)[..., rows - 1 : rows - 1 + rows * (width - 1)]
+    return stretch.unflatten(-1, (rows, width - 1))[..., :columns]
+
+
+def disentangled_bias(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    pos_key: torch.Tensor | None,
+    pos_query: torch.Tensor | None,
+    mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Sum of the content-to-position term, the position-to-content term and the mask.
+
+    Args:
+        query: `(batch, heads, query_length, head_size)`.
+        key: `(batch, heads, key_length, head_size)`.
+        pos_key: position keys `(heads, query_length + key_length - 1, head_size)`, one for each offset i - j in
+            ascending order, already scaled; None leaves the content-to-position term out.
+        pos_query: position queries, as `pos_key`; None leaves the position-to-content term out.
+        mask: additive mask that broadcasts to the result; receives no gradient.
+
+    Returns:
+        `(batch, heads, query_length, key_length)`.
+
+    Raises:
+        ValueError: if both terms are left out, or a table does not have one row for each offset.
+    """
+    if pos_key is None and pos_query is None:
+        raise ValueError("disentangled_bias needs pos_key, pos_query or both; both are None")
+    offsets = query.shape[2] + key.shape[2] - 1
+    for name, table in (("pos_key", pos_key), ("pos_query", pos_query)):
+        if table is not None and table.shape[1] != offsets:
+            raise ValueError(f"{name} has {table.shape[1]} rows; {offsets} offsets need one each")
+    # Rows are read by ascending column: for a query that is by ascending j, hence by descending offset.
+    pos_key = None if pos_key is None else pos_key.flip(1)
+    dtype = compute_dtype(query)
+    operands = [x if x is None else x.to(dtype) for x in (query, key, pos_key, pos_query, mask)]
+    forward_mode = any(x is not None and forward_ad.unpack_dual(x).tangent is not None for x in operands)
+    path = _plain_bias if forward_mode or torch.compiler.is_compiling() else _BlockedBias.apply
+    return path(*operands)
+
+
+def _plain_bias(query, key, pos_key, pos_query, mask):
+    """The definition in differentiable, traceable operations; needs room for the scores of all offsets."""
+    bias = 0.0 if mask is None else mask
+    if pos_key is not None:
+        bias = bias + band(query @ pos_key.transpose(1, 2), key.shape[2])
+    if pos_query is not None:
+        bias = bias + band(key @ pos_query.transpose(1, 2), query.shape[2]).transpose(2, 3)
+    return bias
+
+
+def _blocks(content: torch.Tensor, columns: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Batch, row and offset slices that cover `content`: small ones on a CPU, all at once on an accelerator."""
+    batch, _, length, _ = content.shape
+    on_cpu = content.device.type == "cpu"
+    row_step = CPU_BLOCK_ROWS if on_cpu else length
+    batch_step = max(1, CPU_BLOCK_ROWS // length) if on_cpu else batch
+    for start in range(0, length, row_step):
+        stop = min(start + row_step, length)
+        for first in range(0, batch, batch_step):
+            yield (
+                slice(first, first + batch_step),
+                slice(start, stop),
+                slice(length - stop, length - start + columns - 1),
+            )
+
+
+def _by_head(block: torch.Tensor) -> torch.Tensor:
+    """`(batch, heads, rows, size)` to `(heads, batch * rows, size)`: one product a head, as tables have no batch."""
+    return block.transpose(0, 1).flatten(1, 2)
+
+
+class _BlockedBias(torch.autograd.Function):
+    """`_plain_bias` in blocks of rows. Keeps its arguments for the backward pass, none of the scores."""
+
+    @staticmethod
+    def forward(ctx, query, key, pos_key, pos_query, mask):
+        ctx.save_for_backward(query, key, pos_key, pos_query, mask)
+        bias = query.new_empty(*query.shape[:3], key.shape[2])
+        addend = (query.new_zeros(()) if mask is None else mask).expand_as(bias)
+        for content, table, transposed in ((query, pos_key, False), (key, pos_query, True)):
+            if table is None:
+                continue
+            source, target = (addend.transpose(2, 3), bias.transpose(2, 3)) if transposed else (addend, bias)
+            for batch, rows, offsets in _blocks(content, target.shape[3]):
+                block = target[batch, :, rows]
+                scores = torch.bmm(_by_head(content[batch, :, rows]), table[:, offsets].transpose(1, 2))
+                scores = scores.unflatten(1, (block.shape[0], block.shape[2])).transpose(0, 1)
+                torch.add(source[batch, :, rows], band(scores, target.shape[3]), out=block)
+            addend = bias
+        return bias
+
+    @staticmethod
+    def backward(ctx, grad):
+        query, key, pos_key, pos_query, _ = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True: the blocks below would cut the graph
+            inputs = [x for x, needed in zip(ctx.saved_tensors, ctx.needs_input_grad, strict=True) if needed]
+            found = iter(torch.autograd.grad(_plain_bias(*ctx.saved_tensors), inputs, grad, create_graph=True))
+            return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
+        query_needed, key_needed, pos_key_needed, pos_query_needed, _ = ctx.needs_input_grad
+        query_grad, pos_key_grad = _term_backward(query, pos_key, grad, query_needed, pos_key_needed)
+        key_grad, pos_query_grad = _term_backward(key, pos_query, grad.transpose(2, 3), key_needed, pos_query_needed)
+        return query_grad, key_grad, pos_key_grad, pos_query_grad, None
+
+
+def _term_backward(content, table, grad, content_needed, table_needed):
+    """Gradients of one term with respect to its content and its table; None where there is none."""
+    if table is None:
+        return None, None
+    content_grad = torch.empty_like(content) if content_needed else None
+    # Summed over blocks, in float32 if the table is a half-precision one.
+    table_grad = (
+        torch.zeros_like(table, dtype=torch.promote_types(table.dtype, torch.float32)) if table_needed else None
+    )
+    scores_grad = None
+    for batch, rows, offsets in _blocks(content, grad.shape[3]):
+        block, block_grad = content[batch, :, rows], grad[batch, :, rows]
+        shape = (block.shape[1], block.shape[0], block.shape[2], offsets.stop - offsets.start)
+        # Blocks of one shape overwrite the same band; the zeros beside it stay.
+        if scores_grad is None or scores_grad.shape != shape:
+            scores_grad = content.new_zeros(shape)
+        band(scores_grad, grad.shape[3]).copy_(block_grad.transpose(0, 1))
+        by_head = scores_grad.flatten(1, 2)
+        if content_needed:
+            product = torch.bmm(by_head, table[:, offsets]).unflatten(1, shape[1:3])
+            content_grad[batch, :, rows] = product.transpose(0, 1)
+        if table_needed:
+            table_grad[:, offsets] += torch.bmm(by_head.transpose(1, 2), _by_head(block))
+    return content_grad, None if table_grad is None else table_grad.to(table.dtype)
