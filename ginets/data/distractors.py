@@ -1,0 +1,108 @@
+"""A small generated task about distractors: which attribute belongs to which thing?
+
+A row is a text that gives several things one colour each, and a yes/no question about one of them:
+
+    The black box beside the red bag is open. The cup is green.      Is the bag red?      yes
+    The lamp near the white kite is blue. The yellow coat is old.    Is the lamp white?   no
+
+The asked colour always occurs in the text, bound to the asked thing (yes) or to another one (no: a *distractor*), so
+the set of words tells nothing about the answer. Some (thing, colour) pairs never occur in `train` and `validation`,
+neither bound nor asked; every question of `heldout` asks for such a pair.
+
+Everything is drawn from one seed: the same arguments give the same rows on every machine.
+"""
+
+import random
+from dataclasses import dataclass
+
+
+THINGS = ("bag", "box", "cup", "ball", "hat", "coat", "book", "lamp", "chair", "door", "boat", "kite")
+COLOURS = ("red", "black", "green", "blue", "white", "yellow")
+STATES = ("old", "open", "small", "heavy")
+ONE_THING = ("The {t} is {c}.", "The {c} {t} is {state}.", "There is a {c} {t}.")
+TWO_THINGS = (
+    "The {c} {t} is in the {c2} {t2}.",
+    "The {t} beside the {c2} {t2} is {c}.",
+    "The {t} is {c} but the {t2} is {c2}.",
+    "Near the {c} {t} the {t2} is {c2}.",
+)
+QUESTION = "What colour is the {t}?"
+LABELS = COLOURS
+SPLITS = ("train", "validation", "heldout")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example. `bound` are the (thing, colour) pairs the text states, `asked` is the pair of the question."""
+
+    sentence1: str
+    sentence2: str
+    label: int
+    bound: tuple[tuple[str, str], ...]
+    asked: tuple[str, str]
+
+
+def is_heldout(thing: str, colour: str) -> bool:
+    """Whether the pair is kept for the `heldout` split: one colour in six per thing, two things per colour."""
+    return THINGS.index(thing) % len(COLOURS) == COLOURS.index(colour)
+
+
+def generate(sizes: dict[str, int], seed: int = 0, things: int = 4) -> dict[str, list[Row]]:
+    """Draw the splits.
+
+    Args:
+        sizes: rows per split, keys out of `SPLITS`; each is split evenly between the two answers.
+        seed: of the generator.
+        things: how many things each text describes, 2 to 6 (there are six colours, each used once per text).
+
+    Returns:
+        Split name → rows. No text occurs twice, neither within a split nor across splits.
+    """
+    if unknown := set(sizes) - set(SPLITS):
+        raise ValueError(f"sizes names the unknown splits {sorted(unknown)}; the splits are {', '.join(SPLITS)}.")
+    if not 2 <= things <= len(COLOURS):
+        raise ValueError(f"things is {things}; a text describes 2 to {len(COLOURS)} things.")
+    rng = random.Random(seed)
+    seen_texts: set[str] = set()
+    splits = {}
+    for split in SPLITS:
+        rows: list[Row] = []
+        while len(rows) < sizes.get(split, 0):
+            row = _draw(rng, colour=COLOURS[len(rows) % len(COLOURS)], heldout=split == "heldout", things=things)
+            if row.sentence1 not in seen_texts:
+                seen_texts.add(row.sentence1)
+                rows.append(row)
+        rng.shuffle(rows)
+        splits[split] = rows
+    return {split: splits[split] for split in sizes}
+
+
+def _draw(rng: random.Random, colour: str, heldout: bool, things: int) -> Row:
+    """Draw bindings until they allow a question whose answer is `colour`, then word them."""
+    while True:
+        bound = tuple(zip(rng.sample(THINGS, things), rng.sample(COLOURS, things), strict=True))
+        asked = next((pair for pair in bound if pair[1] == colour), None)
+        # The asked pair is the only one that may be a held-out one, and in `heldout` it must be.
+        if asked and is_heldout(*asked) == heldout and not any(is_heldout(*pair) for pair in bound if pair != asked):
+            text = _text(rng, bound)
+            return Row(text, QUESTION.format(t=asked[0]), COLOURS.index(colour), bound, asked)
+
+
+def _text(rng: random.Random, bound: tuple[tuple[str, str], ...]) -> str:
+    """Word the bindings: pairs of things in one sentence where possible, alone otherwise."""
+    sentences, rest = [], list(bound)
+    while rest:
+        t, c = rest.pop()
+        if rest and rng.random() < 0.7:
+            t2, c2 = rest.pop()
+            sentences.append(rng.choice(TWO_THINGS).format(t=t, c=c, t2=t2, c2=c2))
+        else:
+            sentences.append(rng.choice(ONE_THING).format(t=t, c=c, state=rng.choice(STATES)))
+    return " ".join(sentences)
+
+
+def word_list() -> list[str]:
+    """All lower-case words and signs the generator can write, sorted: the vocabulary of a tokenizer for this task."""
+    texts = " ".join((*ONE_THING, *TWO_THINGS, QUESTION)).lower()
+    words = {w.strip(".?") for w in texts.split() if "{" not in w}
+    return sorted(words | {*THINGS, *COLOURS, *STATES, ".", "?"})

@@ -1,0 +1,281 @@
+"""GLUE and look-alikes: the nine tasks as a table, and three sources that end in the same `Examples`.
+
+Sources: the Hub, a folder in the layout of the official download, or csv/json files of the user.
+Reading never needs a model; labels are checked here, row by row, before anything else happens.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ginets.data.tabular import LINE, DataError, Row, columns_of, read_table, read_tsv
+from ginets.extras import require
+
+
+logger = logging.getLogger(__name__)
+
+HUB_DATASET = "nyu-mll/glue"
+BINARY = ("0", "1")
+ENTAILED = ("entailment", "not_entailment")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One GLUE task.
+
+    Attributes:
+        folder: its folder in the official download; test predictions are named after it, too.
+        text: names of the one or two text columns, as on the Hub.
+        labels: class names in the order of their ids on the Hub; empty for regression.
+        metrics: names out of `ginets.metrics.glue.METRICS`; the first one selects the best checkpoint.
+        tsv: columns of the official files that are spelt differently there: Hub name → TSV name.
+        tsv_labels: how the official files spell the labels, in id order, where not like `labels`.
+        tsv_header: columns of official train and dev files without a header line.
+        skip_short_rows: the official file has broken rows, which the Hub's copy leaves out.
+    """
+
+    name: str
+    folder: str
+    text: tuple[str, ...]
+    labels: tuple[str, ...]
+    metrics: tuple[str, ...]
+    tsv: tuple[tuple[str, str], ...] = ()
+    tsv_labels: tuple[str, ...] = ()
+    tsv_header: tuple[str, ...] = ()
+    skip_short_rows: bool = False
+
+    @property
+    def evaluations(self) -> dict[str, str]:
+        """Suffix of the metrics → split they are computed on: MNLI has a second, mismatched one."""
+        return self._splits("validation")
+
+    @property
+    def tests(self) -> dict[str, str]:
+        """As `evaluations`, for the test splits."""
+        return self._splits("test")
+
+    @property
+    def spelling(self) -> tuple[str, ...]:
+        """How official files, and so submissions, spell the labels."""
+        return self.tsv_labels or self.labels
+
+    def _splits(self, kind: str) -> dict[str, str]:
+        return {"": f"{kind}_matched", "_mm": f"{kind}_mismatched"} if self.name == "mnli" else {"": kind}
+
+
+PAIR = ("sentence1", "sentence2")
+TASKS = {
+    task.name: task
+    for task in (
+        Task("cola", "CoLA", ("sentence",), ("unacceptable", "acceptable"), ("matthews_correlation",),
+             tsv_labels=BINARY, tsv_header=("source", "label", "mark", "sentence")),
+        Task("sst2", "SST-2", ("sentence",), ("negative", "positive"), ("accuracy",), tsv_labels=BINARY),
+        Task("mrpc", "MRPC", PAIR, ("not_equivalent", "equivalent"), ("accuracy", "f1"), tsv_labels=BINARY,
+             tsv=(("sentence1", "#1 String"), ("sentence2", "#2 String"), ("label", "Quality"))),
+        Task("qqp", "QQP", ("question1", "question2"), ("not_duplicate", "duplicate"), ("accuracy", "f1"),
+             tsv=(("label", "is_duplicate"),), tsv_labels=BINARY, skip_short_rows=True),
+        Task("stsb", "STS-B", PAIR, (), ("pearson", "spearmanr"), tsv=(("label", "score"),)),
+        Task("mnli", "MNLI", ("premise", "hypothesis"), ("entailment", "neutral", "contradiction"), ("accuracy",),
+             tsv=(("premise", "sentence1"), ("hypothesis", "sentence2"), ("label", "gold_label"))),
+        Task("qnli", "QNLI", ("question", "sentence"), ENTAILED, ("accuracy",)),
+        Task("rte", "RTE", PAIR, ENTAILED, ("accuracy",)),
+        Task("wnli", "WNLI", PAIR, ("not_entailment", "entailment"), ("accuracy",), tsv_labels=BINARY),
+    )
+}  # fmt: skip
+TSV_NAMES = {"train": "train", "validation": "dev", "test": "test"}
+TEXT_COLUMNS = (PAIR, ("question1", "question2"), ("premise", "hypothesis"), ("question", "sentence"),
+                ("sentence",), ("text",))  # fmt: skip
+
+
+def find_task(name: str) -> Task:
+    """The task called `name` (case does not matter), or a `DataError` that lists all of them."""
+    if name.lower() not in TASKS:
+        raise DataError(f"--task_name is {name!r}; the tasks are {', '.join(TASKS)}.")
+    return TASKS[name.lower()]
+
+
+@dataclass
+class Examples:
+    """What every source delivers.
+
+    Attributes:
+        splits: split name → `datasets.Dataset` with the text columns, `label` (class id, or a float score; absent in
+            unlabelled test splits) and `idx` (position in its source).
+        text: the one or two text columns.
+        labels: class names in id order; empty for regression.
+        task: the GLUE task, if it is one.
+    """
+
+    splits: dict
+    text: tuple[str, ...]
+    labels: tuple[str, ...]
+    task: Task | None = None
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics to compute; the first one selects the best checkpoint."""
+        if self.task:
+            return self.task.metrics
+        return ("accuracy",) if self.labels else ("pearson", "spearmanr")
+
+
+def load_folder(task: Task, glue_dir: str | os.PathLike, splits: Iterable[str]) -> Examples:
+    """Read `splits` of a task from a folder in the official layout (`<glue_dir>/MRPC/train.tsv`, ...)."""
+    spelt = dict(task.tsv)
+    loaded = {}
+    for split in splits:
+        kind, _, half = split.partition("_")
+        path = Path(glue_dir) / task.folder / f"{TSV_NAMES[kind]}{'_' * bool(half)}{half}.tsv"
+        header = task.tsv_header if kind != "test" else ()
+        rows, skipped = read_tsv(path, header, task.skip_short_rows)
+        if skipped:
+            logger.warning("%s: left out %d incomplete rows (lines %s).", path, len(skipped), skipped[:10])
+        text = {name: spelt.get(name, name) for name in task.text}
+        label = None if kind == "test" else spelt.get("label", "label")
+        loaded[split] = _dataset(rows, path, text, label, task.labels, task.spelling)
+    return Examples(loaded, task.text, task.labels, task)
+
+
+def load_files(
+    files: dict[str, str], task: Task | None = None, labels: Sequence[str] = (), needs_label: Iterable[str] = ()
+) -> Examples:
+    """Read the user's csv/json files.
+
+    Args:
+        files: split → file.
+        task: gives the text columns, labels and metrics. Without it the text columns are found by their usual names,
+            and the labels are those of the training file: numbers with a decimal point mean regression.
+        labels: class names to use when there is neither a task nor a training file.
+        needs_label: splits that are of no use without a `label` column.
+    """
+    tables = {split: read_table(path) for split, path in files.items()}
+    first = next(iter(files))
+    text = task.text if task else _find_text(columns_of(tables[first]), files[first])
+    if task:
+        labels = task.labels
+    elif "train" in tables:
+        labels = _label_names(tables["train"], files["train"])
+    spelling = tuple(task.spelling) if task else ()
+    loaded = {}
+    for split, rows in tables.items():
+        labelled = split in needs_label or "label" in columns_of(rows)
+        columns = dict(zip(text, text, strict=True))
+        loaded[split] = _dataset(rows, files[split], columns, "label" if labelled else None, labels, spelling)
+    return Examples(loaded, tuple(text), tuple(labels), task)
+
+
+def load_hub(
+    task: Task | None,
+    splits: Iterable[str],
+    dataset: str = HUB_DATASET,
+    subset: str | None = None,
+    needs_label: Iterable[str] = (),
+    **options,
+) -> Examples:
+    """Read `splits` from a dataset on the Hub (or a folder that `datasets.load_dataset` understands).
+
+    `options` go to `datasets.load_dataset` (`cache_dir`, `token`). Raises `DataError` if it cannot be had.
+    """
+    datasets = require("datasets", extra="train")
+    subset = subset or (task.name if task and dataset == HUB_DATASET else None)
+    try:
+        raw = datasets.load_dataset(dataset, subset, **options)
+    except (OSError, ValueError) as error:  # no connection, no such dataset, no such subset
+        reason = str(error).strip().split("\n")[0]
+        raise DataError(
+            f"the dataset {dataset!r}{f' ({subset})' if subset else ''} cannot be loaded: {reason} "
+            "Local data can be given with --glue_dir, or --train_file and --validation_file."
+        ) from error
+    if missing := [split for split in splits if split not in raw]:
+        raise DataError(f"{dataset!r} has no split {missing[0]!r}; it has {', '.join(raw)}.")
+    text = task.text if task else _find_text(list(raw[next(iter(splits))].column_names), dataset)
+    names = task.labels if task else ()
+    first = raw["train" if "train" in raw else next(iter(splits))]
+    if not task and "label" in first.column_names:
+        names = tuple(getattr(first.features["label"], "names", None) or _label_names(_numbered(first), dataset))
+    loaded = {}
+    for split in splits:
+        rows = _numbered(raw[split])
+        # Unlabelled test splits carry -1 on the Hub.
+        labelled = split in needs_label or any(row.get("label") not in (None, -1, -1.0) for row in rows)
+        columns = dict(zip(text, text, strict=True))
+        loaded[split] = _dataset(rows, f"{dataset} ({split})", columns, "label" if labelled else None, names)
+    return Examples(loaded, tuple(text), tuple(names), task)
+
+
+def _numbered(dataset) -> list[Row]:
+    return [{**row, LINE: number} for number, row in enumerate(dataset)]
+
+
+def _dataset(
+    rows: Sequence[Row],
+    source: str | os.PathLike,
+    text: dict[str, str],
+    label: str | None,
+    names: Sequence[str],
+    spelling: Sequence[str] = (),
+):
+    """Check the rows of one split and turn them into a `datasets.Dataset`; `text` maps our names to theirs."""
+    wanted = [*text.values(), *([label] if label else [])]
+    if missing := [column for column in wanted if column not in rows[0]]:
+        raise DataError(
+            f"{source}: there is no column {missing[0]!r}; it has {', '.join(columns_of(rows))}. "
+            f"Rename the column, or choose the task (--task_name) that fits the data."
+        )
+    columns: dict[str, list] = {"idx": list(range(len(rows)))}
+    for ours, theirs in text.items():
+        for row in rows:
+            if not isinstance(row[theirs], str):
+                raise DataError(f"{source}, line {row[LINE]}: {theirs} is {row[theirs]!r}; it must be text.")
+        columns[ours] = [row[theirs] for row in rows]
+    if label:
+        ids = {name: i for spelt in (spelling, names) for i, name in enumerate(spelt)}
+        if not any(name.isdecimal() for name in ids):
+            ids |= {str(i): i for i in range(len(names))}
+        columns["label"] = [_label(row[label], ids, f"{source}, line {row[LINE]}") for row in rows]
+    return require("datasets", extra="train").Dataset.from_dict(columns)
+
+
+def _label(value: object, ids: dict[str, int], place: str) -> int | float:
+    """The class id (or, without `ids`, the score) that `value` stands for."""
+    if ids:
+        if str(value) not in ids:
+            raise DataError(f"{place}: the label is {value!r}; labels of this task are {', '.join(ids)}.")
+        return ids[str(value)]
+    try:
+        score = float(value)
+    except (TypeError, ValueError):
+        score = float("nan")
+    if not abs(score) < float("inf"):
+        raise DataError(f"{place}: the score is {value!r}; this is a regression task, scores are finite numbers.")
+    return score
+
+
+def _find_text(columns: Sequence[str], source: str | os.PathLike) -> tuple[str, ...]:
+    """The usual text columns of a file without a task, or else its one or two columns that are no label or index."""
+    for candidate in TEXT_COLUMNS:
+        if set(candidate) <= set(columns):
+            return candidate
+    others = tuple(column for column in columns if column not in ("label", "idx", "id", "index"))
+    if len(others) in (1, 2):
+        return others
+    raise DataError(
+        f"{source}: cannot tell the text columns among {', '.join(columns)}; "
+        "name them sentence1 and sentence2 (or sentence), or give --task_name."
+    )
+
+
+def _label_names(rows: Sequence[Row], source: str | os.PathLike) -> tuple[str, ...]:
+    """Class names of labels without a task, in order (numbers by value); none if the labels are decimal numbers."""
+    if "label" not in rows[0]:
+        raise DataError(f"{source}: there is no column 'label'; it has {', '.join(columns_of(rows))}.")
+    values = {str(row["label"]) for row in rows}
+    if all(value.lstrip("-").isdecimal() for value in values):
+        return tuple(sorted(values, key=int))
+    try:
+        [float(value) for value in values]
+    except ValueError:
+        return tuple(sorted(values))
+    return ()
