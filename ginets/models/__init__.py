@@ -2,10 +2,11 @@
 
 from .auto import FAMILIES, register
 from .flags import FlagError
+from .zoo import list_models, model_path
 
 
 for _family in FAMILIES:
     register(_family)
     globals().update(_family.classes)
 
-__all__ = ["FlagError", *(name for family in FAMILIES for name in family.classes)]
+__all__ = ["FlagError", "list_models", "model_path", *(name for family in FAMILIES for name in family.classes)]

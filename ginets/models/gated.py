@@ -126,8 +126,8 @@ class InhibitedPreTrainedMixin:
     def warn_if_nothing_is_on(self, projections: tuple[str, ...]):
         if not (projections and self.config.inhibited_layers):
             logger.warning(
-                f"{type(self).__name__}: no side is on, so this is numerically the stock model. "
-                "Set `gi_query_side` or `gi_key_side` in the config to switch inhibition on."
+                f"{type(self).__name__}: no side is on, so this is numerically the stock model. Set `gi_query_side` "
+                "or `gi_key_side` (and a `gi_layer_num` above 0) in the config to switch inhibition on."
             )
 
 

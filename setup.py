@@ -1,0 +1,45 @@
+"""Packaging. Tool settings live in pyproject.toml, tested versions in constraints.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "ginets" / "__init__.py").read_text(encoding="utf-8"))[1]
+
+EXTRAS = {
+    "adapters": ["peft>=0.21,<0.22"],
+    "train": ["datasets>=5.2", "scikit-learn>=1.5", "scipy>=1.13", "pyyaml>=6", "matplotlib>=3.9"],
+    "nlg": ["sacrebleu>=2.4"],
+    "viz": ["matplotlib>=3.9"],
+    "serve": ["fastapi>=0.115", "uvicorn>=0.30"],
+    "dev": ["ruff==0.17.5", "transformers-mlinter==0.1.5", "build>=1.2"],
+}
+
+setup(
+    name="ginets",
+    version=VERSION,
+    description="Inhibition-style adaptation of Transformers: gated inhibition (GI) and inhibited low-rank branches (InA)",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    # the zoo is data: models/<name>/config.json, installed as ginets.zoo
+    packages=[*find_packages(include=["ginets", "ginets.*"]), "ginets.zoo"],
+    package_dir={"ginets.zoo": "models"},
+    package_data={"ginets": ["py.typed"], "ginets.zoo": ["*/config.json", "*/README.md", "README.md"]},
+    install_requires=[
+        "torch>=2.9",
+        "transformers>=5.23,<5.24",
+        "tokenizers>=0.22",
+        "safetensors>=0.5",
+        "accelerate>=1.10",
+        "huggingface-hub>=2.0",
+        "pytest>=8",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["ginets = ginets.cli:main"]},
+)
