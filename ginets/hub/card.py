@@ -1,0 +1,106 @@
+"""The model card of a trained model: what it is, how it was made, and its figures, also as Hub metadata."""
+
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+
+PACKAGES = ("ginets", "transformers", "torch", "datasets", "peft")
+
+
+@dataclass
+class CardFacts:
+    """What goes into a card.
+
+    Attributes:
+        name: of the model, e.g. the name of its folder.
+        base_model: what training started from.
+        task_type: the Hub's name of the kind of task, e.g. `text-classification`.
+        dataset: what it was trained and evaluated on.
+        dataset_id: that dataset's name on the Hub, if it has one.
+        split: what the figures were measured on.
+        metrics: name → value, plain floats.
+        flags: gate flags of the config.
+        hyperparameters: what else decides the result.
+        command: the exact command line.
+        seed: of the run.
+        curve: file name of the learning curve beside the card.
+    """
+
+    name: str
+    base_model: str
+    task_type: str
+    dataset: str
+    split: str
+    metrics: Mapping[str, float]
+    seed: int
+    dataset_id: str | None = None
+    flags: Mapping[str, object] = field(default_factory=dict)
+    hyperparameters: Mapping[str, object] = field(default_factory=dict)
+    command: str = ""
+    curve: str | None = None
+
+
+def make_card(facts: CardFacts) -> ModelCard:
+    """A card with `model-index` metadata. One run, one seed: the card says so, and claims no more."""
+    results = [
+        EvalResult(
+            task_type=facts.task_type,
+            dataset_type=facts.dataset_id or "local",
+            dataset_name=facts.dataset,
+            dataset_split=facts.split,
+            metric_type=metric,
+            metric_value=round(value, 6),
+        )
+        for metric, value in facts.metrics.items()
+    ]
+    data = ModelCardData(
+        model_name=facts.name,
+        # A local folder is no model on the Hub, and the Hub refuses it as metadata.
+        base_model=None if Path(facts.base_model).exists() else facts.base_model,
+        datasets=[facts.dataset_id] if facts.dataset_id else None,
+        library_name="transformers",
+        pipeline_tag=facts.task_type,
+        tags=["ginets"],
+        eval_results=results or None,
+    )
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{_body(facts)}")
+
+
+def _body(facts: CardFacts) -> str:
+    gates = _table("flag", facts.flags) if facts.flags else "None: this is the stock architecture.\n"
+    parts = [
+        f"# {facts.name}\n\nFine-tuned from `{facts.base_model}` on {facts.dataset}.\n",
+        f"## Figures\n\nMeasured on {facts.split}; one run, seed {facts.seed}.\n\n{_table('metric', facts.metrics)}",
+        f"![learning curve]({facts.curve})\n" if facts.curve else "",
+        f"## Inhibition\n\n{gates}",
+        "Load it after `import ginets`, which registers the model family.\n" if facts.flags else "",
+        f"## Training\n\n{_table('argument', facts.hyperparameters)}",
+        f"```\n{facts.command}\n```\n" if facts.command else "",
+        f"## Versions\n\n{_table('package', versions())}",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a result."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        if package in sys.modules:
+            try:
+                found[package] = version(package)
+            except PackageNotFoundError:  # imported from a source folder
+                found[package] = getattr(sys.modules[package], "__version__", "unknown")
+    return found
+
+
+def _table(head: str, rows: Mapping[str, object]) -> str:
+    lines = [f"| {head} | |", "|---|---|"]
+    for name, value in rows.items():
+        lines.append(f"| {name} | {f'{value:.4f}' if isinstance(value, float) and head == 'metric' else value} |")
+    return "\n".join(lines) + "\n"

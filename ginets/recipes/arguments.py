@@ -1,0 +1,166 @@
+"""Command-line arguments that every training recipe shares, as dataclasses whose fields carry their help.
+
+`parse` reads the command line, or a `.json`/`.yaml` file followed by options that override it. A file is turned into
+command-line words first, so both are checked by the same parser.
+"""
+
+# ruff: noqa: RUF009 — `option` and `switch` are `dataclasses.field` with a help text
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Literal
+
+from transformers import HfArgumentParser, TrainingArguments
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+
+from ginets.extras import require
+
+
+TASK_METRIC = "task"
+
+
+class ArgumentsError(ValueError):
+    """Arguments that cannot be used; one sentence: what, where, what is allowed."""
+
+
+def option(help: str, default=None, **more):
+    """A dataclass field with its help text; `more` goes to `argparse`."""
+    return field(default=default, metadata={"help": help, **more})
+
+
+def switch(help: str):
+    """A yes/no field that is unset by default: `--name` alone means yes."""
+    return option(help, nargs="?", const=True)
+
+
+@dataclass
+class ModelArguments:
+    """Which model, tokenizer and config to start from."""
+
+    model_name_or_path: str | None = option("Pretrained model: a local folder or a name on the Hub. Required.")
+    config_name: str | None = option("Config to use instead of the model's own, e.g. a folder with gate flags added.")
+    tokenizer_name: str | None = option("Tokenizer, if it is not the model's own.")
+    cache_dir: str | None = option("Where to keep what is fetched from the Hub.")
+    use_fast_tokenizer: bool = option("Use the tokenizer in Rust, where there is one.", True)
+    model_revision: str = option("Branch, tag or commit on the Hub.", "main")
+    token: str | None = option("Access token for the Hub; by default the one of `hf auth login`.")
+    trust_remote_code: bool = option("Run model code from the Hub repository. Read that code first.", False)
+    ignore_mismatched_sizes: bool = option("Start with a new head if the checkpoint's does not fit the task.", False)
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = option(
+        "Precision of the weights; `auto` keeps that of the checkpoint.", "float32"
+    )
+
+    @property
+    def hub_options(self) -> dict:
+        """What every `from_pretrained` gets."""
+        return {
+            "cache_dir": self.cache_dir,
+            "revision": self.model_revision,
+            "token": self.token,
+            "trust_remote_code": self.trust_remote_code,
+        }
+
+
+@dataclass
+class GateArguments:
+    """Flags of the inhibition mechanisms. Those that are given override the config; the config decides the rest."""
+
+    gi_query_side: bool | None = switch("Gate the query projection.")
+    gi_key_side: bool | None = switch("Gate the key projection.")
+    inhibition_level: float | None = option("p, the share of the maximum that is subtracted: 0 <= p < 1.")
+    gi_layer_num: int | None = option("Number of layers, counted from the last, that carry the mechanism.")
+    inhibition_scope: str | None = option("What the maximum runs over: `token` (its features) or `batch`.")
+    gi_rank: int | None = option("Hidden width of the gate's two-layer map.")
+    ina_rank: int | None = option("Width r of the inhibited low-rank branch (Llama).")
+    ina_alpha: float | None = option("The branch is scaled by ina_alpha / ina_rank (Llama).")
+    ina_dropout: float | None = option("Dropout on the input of the branch (Llama).")
+    ina_target_modules: list[str] | None = option("Projections that get a branch, e.g. q_proj v_proj (Llama).")
+
+    @property
+    def given(self) -> dict:
+        """The flags that the user wrote."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+
+
+@dataclass
+class RecipeTrainingArguments(TrainingArguments):
+    """`TrainingArguments` with the defaults of the recipes.
+
+    With both `do_train` and `do_eval`: evaluate and save after each epoch and end with the best checkpoint by the
+    task's own metric. Batches are made of examples of similar length.
+    """
+
+    eval_strategy: IntervalStrategy | None = option(
+        "When to evaluate [default: epoch, when --do_train and --do_eval]."
+    )
+    save_strategy: SaveStrategy | None = option("When to save a checkpoint [default: epoch, when --do_train].")
+    logging_strategy: IntervalStrategy = option("When to log the training loss.", IntervalStrategy.EPOCH)
+    load_best_model_at_end: bool | None = switch("End with the best checkpoint [default: yes, if one is evaluated].")
+    metric_for_best_model: str | None = option("What selects it; `task` is the task's own metric.", TASK_METRIC)
+    save_total_limit: int | None = option("Checkpoints to keep; the best one is always kept.", 2)
+    train_sampling_strategy: str = option(
+        "Order of training examples.",
+        "group_by_length",
+        choices=["random", "sequential", "group_by_length", "batch_rebalance"],
+    )
+    restore_callback_states_from_checkpoint: bool = option(
+        "Resume early stopping where it was, with its old patience.", True
+    )
+    resume_from_checkpoint: str | None = option("Checkpoint folder to go on from; `auto`: the last in --output_dir.")
+    early_stopping_patience: int | None = option("Stop after this many evaluations without improvement.")
+
+    def __post_init__(self):
+        if self.eval_strategy is None:
+            self.eval_strategy = IntervalStrategy.EPOCH if self.do_train and self.do_eval else IntervalStrategy.NO
+        evaluates = self.do_train and self.eval_strategy != IntervalStrategy.NO
+        if self.save_strategy is None:
+            follow = self.eval_strategy if evaluates else IntervalStrategy.EPOCH
+            self.save_strategy = SaveStrategy(follow if self.do_train else IntervalStrategy.NO)
+        if self.load_best_model_at_end is None:
+            self.load_best_model_at_end = evaluates and self.save_strategy != SaveStrategy.NO
+        super().__post_init__()
+
+
+def parse(dataclass_types: Sequence[type], argv: Sequence[str] | None = None, **parser_options) -> tuple:
+    """Parse `argv` (default: `sys.argv[1:]`) into one instance per dataclass type.
+
+    Exits with code 2 and one line on a bad argument, as `argparse` does; raises `ArgumentsError` for a bad file.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and Path(argv[0]).suffix in (".json", ".yaml", ".yml"):
+        argv = [*file_words(argv[0]), *argv[1:]]
+    parser = OneLineParser(dataclass_types, allow_abbrev=False, **parser_options)
+    namespace, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.error(f"unknown arguments: {' '.join(unknown)} (--help lists all)")
+    return parser.parse_dict(vars(namespace))
+
+
+def file_words(path: str) -> list[str]:
+    """A file of arguments as command-line words: `{"seed": 3, "do_train": true}` → `--seed 3 --do_train True`."""
+    if not Path(path).is_file():
+        raise ArgumentsError(f"{path}: there is no such file of arguments.")
+    text = Path(path).read_text(encoding="utf-8")
+    yaml = require("yaml", extra="train")
+    try:
+        content = json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise ArgumentsError(f"{path}: not valid {Path(path).suffix[1:]} ({str(error).splitlines()[0]}).") from error
+    if not isinstance(content, dict):
+        raise ArgumentsError(f"{path}: a file of arguments maps names to values.")
+    words = []
+    for name, value in content.items():
+        if value is not None:
+            values = value if isinstance(value, list) else [json.dumps(value) if isinstance(value, dict) else value]
+            words += [f"--{name}", *map(str, values)]
+    return words
+
+
+class OneLineParser(HfArgumentParser):
+    """Ends with one line on a bad argument, without the usage of some 150 options."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: error: {message}\n")

@@ -1,0 +1,257 @@
+"""Fine-tuning for sentence and sentence-pair classification: GLUE, and csv/json data of the same form.
+
+Order of work: arguments → data (columns, labels) → config and head → weights. Whatever is wrong with the input stops
+the run before weights are read.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from huggingface_hub.errors import StrictDataclassError
+from torch.utils.data import SequentialSampler
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+    Trainer,
+    set_seed,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from ginets.data.glue import Examples
+from ginets.data.tabular import DataError
+from ginets.metrics.glue import compute
+from ginets.recipes import outputs
+from ginets.recipes.arguments import (
+    TASK_METRIC,
+    ArgumentsError,
+    GateArguments,
+    ModelArguments,
+    RecipeTrainingArguments,
+    parse,
+)
+from ginets.recipes.glue_data import DataArguments, load_examples, tokenize
+from ginets.recipes.heads import fit_head, head_labels, load_config
+
+
+logger = logging.getLogger(__name__)
+
+USER_ERRORS = (ArgumentsError, DataError, StrictDataclassError, ImportError)
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, float]:
+    """The command `run_glue`: parse, run, and exit with code 2 and one line if the input cannot be used."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("ginets").setLevel(logging.INFO)
+    try:
+        if not argv or "--demo" in argv:
+            from ginets.recipes import demo
+
+            return demo.main(argv)
+        try:
+            parsed = parse(
+                [ModelArguments, GateArguments, DataArguments, RecipeTrainingArguments], argv, prog="run_glue"
+            )
+        except ValueError as error:  # also from the checks of `TrainingArguments`
+            raise ArgumentsError(str(error)) from error
+        model_args, gate_args, data_args, training_args = parsed
+        return run(model_args, data_args, training_args, gate_args)
+    except USER_ERRORS as error:
+        print(f"run_glue: error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def run(
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    training_args: RecipeTrainingArguments,
+    gate_args: GateArguments | None = None,
+) -> dict[str, float]:
+    """Train, evaluate and predict as the arguments say.
+
+    Returns:
+        All figures, as in `all_results.json`: `train_loss`, `eval_accuracy`, ...
+
+    Raises:
+        ArgumentsError, DataError, FlagError: the input cannot be used; no weights have been read.
+    """
+    gate_args = gate_args or GateArguments()
+    checkpoint = check(model_args, training_args)
+    examples = load_examples(
+        data_args, training_args, model_args, head=lambda: head_labels(load_config(model_args, gate_args))
+    )
+    if training_args.metric_for_best_model == TASK_METRIC:
+        training_args.metric_for_best_model = examples.metrics[0]
+    config = load_config(model_args, gate_args)
+    fit_head(config, examples, model_args, training_args.do_train)
+    tokenizer = load_tokenizer(model_args, config)
+    splits = tokenize(examples, tokenizer, data_args)
+
+    set_seed(training_args.seed)
+    trainer = make_trainer(load_model(model_args, config), tokenizer, examples, splits, data_args, training_args)
+    folder = Path(training_args.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = {}
+    if training_args.do_train:
+        figures |= train(trainer, checkpoint, folder)
+    history = list(trainer.state.log_history)
+    for prefix, chosen, wanted in (
+        ("eval", data_args.evaluations, training_args.do_eval),
+        ("predict", data_args.tests, training_args.do_predict),
+    ):
+        if wanted:
+            figures |= predict(
+                trainer, prefix, {suffix: splits[name] for suffix, name in chosen.items()}, chosen, examples
+            )
+    if training_args.do_train and trainer.is_world_process_zero():
+        outputs.write_curve(folder, history, examples.metrics[0])
+        outputs.write_card(folder, trainer.model.config, examples, figures, model_args, data_args, training_args)
+    return figures
+
+
+def check(model_args: ModelArguments, training_args: RecipeTrainingArguments) -> str | None:
+    """Check what the arguments alone tell, and find the checkpoint to resume from."""
+    if not model_args.model_name_or_path:
+        raise ArgumentsError("--model_name_or_path is missing: a local model folder or a name on the Hub.")
+    if training_args.early_stopping_patience is not None:
+        if training_args.early_stopping_patience < 1:
+            raise ArgumentsError(f"--early_stopping_patience is {training_args.early_stopping_patience}; at least 1.")
+        if training_args.do_train and not training_args.load_best_model_at_end:
+            raise ArgumentsError("--early_stopping_patience needs --do_eval and --load_best_model_at_end.")
+    folder = Path(training_args.output_dir)
+    last = get_last_checkpoint(folder) if folder.is_dir() else None
+    wanted = training_args.resume_from_checkpoint
+    if wanted == "auto":
+        if not last:
+            logger.info("No checkpoint in %s: training starts from the beginning.", folder)
+        return last
+    if wanted and not (Path(wanted) / "trainer_state.json").is_file():
+        raise ArgumentsError(
+            f"--resume_from_checkpoint is {wanted!r}, which is no checkpoint folder; `auto` finds the last."
+        )
+    if training_args.do_train and not wanted:
+        if last:
+            # A second run would mix its checkpoints with these, and `auto` could later pick one of the old ones.
+            raise ArgumentsError(
+                f"{folder} holds checkpoints of {'a finished' if (folder / 'all_results.json').exists() else 'an earlier'}"
+                " run; give --resume_from_checkpoint auto to go on from them, or another --output_dir."
+            )
+        if (folder / "all_results.json").exists():
+            logger.warning("%s holds a finished run: its files will be replaced.", folder)
+    return wanted
+
+
+def load_tokenizer(model_args: ModelArguments, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
+    """The tokenizer; one without a padding token (Llama, GPT-2) pads with its end token."""
+    name = model_args.tokenizer_name or model_args.model_name_or_path
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, use_fast=model_args.use_fast_tokenizer, **model_args.hub_options
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ArgumentsError(f"no tokenizer at {name!r} ({reason}); name one with --tokenizer_name.") from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
+    if len(tokenizer) > config.vocab_size:
+        raise ArgumentsError(
+            f"the tokenizer {name!r} has {len(tokenizer)} tokens, the model only {config.vocab_size}; "
+            "name the model's own with --tokenizer_name."
+        )
+    return tokenizer
+
+
+def load_model(model_args: ModelArguments, config: PreTrainedConfig):
+    """The model; the only place where weights are read."""
+    return AutoModelForSequenceClassification.from_pretrained(
+        model_args.model_name_or_path,
+        config=config,
+        dtype=model_args.dtype,
+        ignore_mismatched_sizes=model_args.ignore_mismatched_sizes,
+        **model_args.hub_options,
+    )
+
+
+class InOrderTrainer(Trainer):
+    """Evaluates in the order of the dataset, also when training batches are grouped by length.
+
+    The stock sampler then shuffles evaluation, too, and predictions no longer belong to the rows they stand beside.
+    """
+
+    def _get_eval_sampler(self, eval_dataset):
+        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
+
+
+def make_trainer(
+    model,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Examples,
+    splits: dict,
+    data_args: DataArguments,
+    training_args: RecipeTrainingArguments,
+) -> Trainer:
+    def metrics(prediction: EvalPrediction) -> dict[str, float]:
+        return compute(examples.metrics, decide(prediction.predictions, examples), prediction.label_ids)
+
+    patience = training_args.early_stopping_patience
+    return InOrderTrainer(
+        model=model,
+        args=training_args,
+        train_dataset=splits.get("train") if training_args.do_train else None,
+        eval_dataset=splits[next(iter(data_args.evaluations.values()))] if training_args.do_eval else None,
+        processing_class=tokenizer,
+        data_collator=DataCollatorWithPadding(tokenizer),
+        compute_metrics=metrics,
+        callbacks=[EarlyStoppingCallback(patience)] if patience and training_args.do_train else None,
+    )
+
+
+def decide(outputs_: np.ndarray | tuple, examples: Examples) -> np.ndarray:
+    """Model outputs `(n, classes)` → class ids `(n,)`; for regression `(n, 1)` → scores `(n,)`."""
+    logits = outputs_[0] if isinstance(outputs_, tuple) else outputs_
+    return logits.argmax(axis=1) if examples.labels else logits.reshape(-1)
+
+
+def train(trainer: Trainer, checkpoint: str | None, folder: Path) -> dict[str, float]:
+    """Train, save the model (the best one, if so asked) with its tokenizer, and `train_results.json`."""
+    if trainer.is_world_process_zero():
+        (folder / "all_results.json").unlink(missing_ok=True)  # figures are added to it below
+    figures = trainer.train(resume_from_checkpoint=checkpoint).metrics
+    figures["train_samples"] = len(trainer.train_dataset)
+    trainer.save_model()
+    trainer.save_state()
+    trainer.log_metrics("train", figures)
+    trainer.save_metrics("train", figures)
+    return figures
+
+
+def predict(trainer: Trainer, prefix: str, rows: dict, names: dict[str, str], examples: Examples) -> dict[str, float]:
+    """Predict splits, write the predictions and `<prefix>_results.json`.
+
+    Args:
+        rows: metric suffix (`""` or `"_mm"`) → dataset.
+        names: metric suffix → name of the split.
+    """
+    figures = {}
+    for suffix, dataset in rows.items():
+        result = trainer.predict(dataset, metric_key_prefix=prefix)
+        figures |= {f"{key}{suffix}": value for key, value in result.metrics.items()}
+        figures[f"{prefix}_samples{suffix}"] = len(dataset)
+        if trainer.is_world_process_zero():
+            folder, values = Path(trainer.args.output_dir), decide(result.predictions, examples)
+            outputs.write_predictions(folder / f"predictions_{names[suffix]}.tsv", dataset, values, examples.labels)
+            if prefix == "predict" and examples.task:
+                outputs.write_submission(folder, names[suffix], examples, dataset, values)
+    trainer.log_metrics(prefix, figures)
+    trainer.save_metrics(prefix, figures)
+    return figures

@@ -1,0 +1,101 @@
+"""Config and classification head, settled from the config alone: a mismatch stops before weights are read."""
+
+import logging
+
+from transformers import AutoConfig, PreTrainedConfig
+
+from ginets.data.glue import Examples
+from ginets.models.auto import FAMILIES
+from ginets.models.doors import convert_config, edited
+from ginets.recipes.arguments import ArgumentsError, GateArguments, ModelArguments
+
+
+logger = logging.getLogger(__name__)
+
+HEAD = "ForSequenceClassification"
+
+
+def load_config(model_args: ModelArguments, gate_args: GateArguments) -> PreTrainedConfig:
+    """The config to train with: the model's own or `config_name`, with the flags of the command line on top.
+
+    Raises:
+        ArgumentsError: no model, no such folder, or gate flags on a model family that has none.
+        FlagError: a gate flag is out of range, or does not exist for this family.
+    """
+    name = model_args.config_name or model_args.model_name_or_path
+    try:
+        config = AutoConfig.from_pretrained(name, **model_args.hub_options)
+    except OSError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ArgumentsError(f"no config at {name!r} ({reason}); give a model folder or a name on the Hub.") from error
+    for flag, value in gate_args.given.items():
+        setattr(config, flag, value)  # configs with gates check it here
+    if flags := edited(config, {}):
+        ours = {family.stock_config: family.config for family in FAMILIES}
+        if type(config) in ours:
+            config = convert_config(config, ours[type(config)], flags)
+        elif type(config) not in ours.values():
+            families = ", ".join(stock.model_type for stock in ours)
+            raise ArgumentsError(
+                f"{name!r} is a {config.model_type} model and takes no gate flags ({', '.join(flags)}); "
+                f"families with gates: {families}."
+            )
+    return config
+
+
+def head_labels(config: PreTrainedConfig) -> tuple[str, ...]:
+    """Names of the classes that the checkpoint's head tells apart; none for regression."""
+    return () if config.num_labels == 1 else tuple(config.id2label[i] for i in range(config.num_labels))
+
+
+def fit_head(config: PreTrainedConfig, examples: Examples, model_args: ModelArguments, do_train: bool):
+    """Give `config` the head that the task needs, and check it against the one in the checkpoint.
+
+    `examples` is changed where the checkpoint orders the same classes differently: its order then holds.
+
+    Raises:
+        ArgumentsError: the checkpoint has a head of another size or for other classes.
+    """
+    source = config
+    if model_args.config_name:
+        source = AutoConfig.from_pretrained(model_args.model_name_or_path, **model_args.hub_options)
+    wanted = max(1, len(examples.labels))
+    trained = any(name.endswith(HEAD) for name in source.architectures or [])
+    if trained and source.num_labels != wanted and not model_args.ignore_mismatched_sizes:
+        raise ArgumentsError(
+            f"the head in {model_args.model_name_or_path!r} has {source.num_labels} outputs "
+            f"({', '.join(map(str, source.id2label.values()))}), the task needs {wanted} "
+            f"({', '.join(examples.labels) or 'a score'}); "
+            "give --ignore_mismatched_sizes to start with a new head, or another model or --task_name."
+        )
+    if not trained and not do_train:
+        logger.warning("%s has no trained head: what it predicts is random.", model_args.model_name_or_path)
+    if trained and source.num_labels == wanted and wanted > 1:
+        _match_names(head_labels(source), examples, model_args.model_name_or_path, do_train)
+    config.num_labels = wanted
+    if examples.labels:
+        config.id2label = dict(enumerate(examples.labels))
+        config.label2id = {name: i for i, name in enumerate(examples.labels)}
+    config.problem_type = "single_label_classification" if examples.labels else "regression"
+    if examples.task:
+        config.finetuning_task = examples.task.name
+
+
+def _match_names(names: tuple[str, ...], examples: Examples, source: str, do_train: bool):
+    if names == examples.labels or all(name.startswith("LABEL_") for name in names):
+        return
+    if set(names) == set(examples.labels):
+        order = [names.index(label) for label in examples.labels]
+        for split, rows in examples.splits.items():
+            if "label" in rows.column_names:
+                relabelled = [order[label] for label in rows["label"]]
+                examples.splits[split] = rows.remove_columns("label").add_column("label", relabelled)
+        examples.labels = names
+        logger.info("Labels are numbered as in %s: %s.", source, ", ".join(names))
+    elif do_train:
+        logger.warning("The head of %s was trained on (%s); training goes on from it.", source, ", ".join(names))
+    else:
+        raise ArgumentsError(
+            f"the head in {source!r} tells apart {', '.join(names)}, the data {', '.join(examples.labels)}; "
+            "give the --task_name it was trained on, or --do_train."
+        )

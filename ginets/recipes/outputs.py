@@ -1,0 +1,86 @@
+"""What a classification run leaves behind: predictions, learning curve, model card."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedConfig
+
+from ginets.data.glue import HUB_DATASET, Examples
+from ginets.hub.card import CardFacts, make_card
+from ginets.models.flags import is_flag
+from ginets.recipes.arguments import ModelArguments, RecipeTrainingArguments
+from ginets.recipes.glue_data import DataArguments
+from ginets.viz.curves import plot_learning_curve
+
+
+SUBMISSION_SUFFIX = {"": "", "matched": "-m", "mismatched": "-mm"}
+CURVE = "learning_curve.png"
+CARD_ARGUMENTS = ("learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size",
+                  "gradient_accumulation_steps", "lr_scheduler_type", "warmup_steps", "weight_decay", "seed")  # fmt: skip
+
+
+def write_predictions(path: Path, rows, values: np.ndarray, names: Sequence[str]) -> None:
+    """Write `index`, `prediction` and, where known, `label` of a split, in the order of its source.
+
+    Args:
+        rows: the dataset that was predicted, with `idx` and perhaps `label`, in the order of `values`.
+        values: class ids or scores, shape `(n,)`.
+        names: spelling of the classes; empty for scores.
+    """
+    columns = [rows["idx"], values] + ([rows["label"]] if "label" in rows.column_names else [])
+    lines = ["index\tprediction" + "\tlabel" * (len(columns) == 3)]
+    for idx, *cells in sorted(zip(*columns, strict=True), key=lambda row: row[0]):
+        spelt = [names[int(cell)] if names else f"{cell:.3f}" for cell in cells]
+        lines.append("\t".join([str(idx), *spelt]))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_submission(folder: Path, split: str, examples: Examples, rows, values: np.ndarray) -> Path:
+    """Write the predictions of an unlabelled split as the GLUE server takes them, e.g. `MRPC.tsv`, `MNLI-mm.tsv`."""
+    task = examples.task
+    name = f"{task.folder}{SUBMISSION_SUFFIX[split.partition('_')[2]]}.tsv"
+    if task.labels:
+        # Submissions spell classes as the official files do; the model may number them differently.
+        names = [task.spelling[task.labels.index(label)] for label in examples.labels]
+    else:
+        names, values = (), np.clip(values, 0, 5)
+    write_predictions(folder / name, rows.select_columns(["idx"]), values, names)
+    return folder / name
+
+
+def write_curve(folder: Path, history: list[dict], metric: str) -> None:
+    plot_learning_curve({"run": history}, metric, folder / CURVE)
+
+
+def write_card(
+    folder: Path,
+    config: PreTrainedConfig,
+    examples: Examples,
+    metrics: dict[str, float],
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    training_args: RecipeTrainingArguments,
+) -> None:
+    """Write `README.md`: the model, its gate flags, the figures on the evaluation split and how to repeat them."""
+    names = [f"{name}{suffix}" for suffix in ("", "_mm") for name in (*examples.metrics, "combined_score", "loss")]
+    task = examples.task
+    files = ", ".join(Path(path).name for path in data_args.files.values())
+    facts = CardFacts(
+        name=folder.resolve().name,
+        base_model=model_args.model_name_or_path,
+        task_type="text-classification",
+        dataset=f"GLUE {task.name}" if task else data_args.dataset_name or files,
+        dataset_id=data_args.dataset_name or (HUB_DATASET if task and not data_args.files else None),
+        split="the validation split",
+        metrics={name: float(metrics[f"eval_{name}"]) for name in names if f"eval_{name}" in metrics},
+        seed=training_args.seed,
+        flags={name: value for name, value in config.to_dict().items() if is_flag(name)},
+        hyperparameters={name: str(getattr(training_args, name)) for name in CARD_ARGUMENTS}
+        | {"max_seq_length": data_args.max_seq_length},
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        curve=CURVE,
+    )
+    make_card(facts).save(folder / "README.md")

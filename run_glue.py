@@ -1,0 +1,7 @@
+"""Fine-tune and evaluate on GLUE or your own csv/json files; without arguments, an offline example. See docs/glue.md."""
+
+from ginets.recipes.classification import main
+
+
+if __name__ == "__main__":
+    main()
