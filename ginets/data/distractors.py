@@ -1,13 +1,13 @@
 """A small generated task about distractors: which attribute belongs to which thing?
 
-A row is a text that gives several things one colour each, and a yes/no question about one of them:
+A row is a text that gives several things one colour each, and a question about one of them; the answer is a colour:
 
-    The black box beside the red bag is open. The cup is green.      Is the bag red?      yes
-    The lamp near the white kite is blue. The yellow coat is old.    Is the lamp white?   no
+    The black box is in the red bag. The cup is green.       What colour is the box?      black
+    The lamp beside the white kite is blue.                  What colour is the lamp?     blue
 
-The asked colour always occurs in the text, bound to the asked thing (yes) or to another one (no: a *distractor*), so
-the set of words tells nothing about the answer. Some (thing, colour) pairs never occur in `train` and `validation`,
-neither bound nor asked; every question of `heldout` asks for such a pair.
+The colours of the other things are *distractors*: which one is right follows only from what is bound to what. Guessing
+is right in one case of six, naming any colour of the text in one of as many as the text has things. Some (thing,
+colour) pairs never occur in `train` and `validation`; every answer in `heldout` is such a pair.
 
 Everything is drawn from one seed: the same arguments give the same rows on every machine.
 """
@@ -51,7 +51,7 @@ def generate(sizes: dict[str, int], seed: int = 0, things: int = 4) -> dict[str,
     """Draw the splits.
 
     Args:
-        sizes: rows per split, keys out of `SPLITS`; each is split evenly between the two answers.
+        sizes: rows per split, keys out of `SPLITS`; the six answers are equally frequent.
         seed: of the generator.
         things: how many things each text describes, 2 to 6 (there are six colours, each used once per text).
 

