@@ -55,6 +55,8 @@ def compute_dtype(tensor: torch.Tensor) -> torch.dtype:
 def band(scores: torch.Tensor, columns: int) -> torch.Tensor:
     """View `(..., r, columns)` of `scores (..., r, columns + r - 1)` with `view[i, j] = scores[i, j - i + r - 1]`."""
     rows, width = scores.shape[-2:]
+    if rows == 1:
+        return scores
     stretch = scores.flatten(-2)[..., rows - 1 : rows - 1 + rows * (width - 1)]
     return stretch.unflatten(-1, (rows, width - 1))[..., :columns]
 
@@ -153,7 +155,8 @@ class _BlockedBias(torch.autograd.Function):
         query, key, pos_key, pos_query, _ = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: the blocks below would cut the graph
             inputs = [x for x, needed in zip(ctx.saved_tensors, ctx.needs_input_grad, strict=True) if needed]
-            found = iter(torch.autograd.grad(_plain_bias(*ctx.saved_tensors), inputs, grad, create_graph=True))
+            bias = _plain_bias(*ctx.saved_tensors)
+            found = iter(torch.autograd.grad(bias, inputs, grad, create_graph=True, allow_unused=True))
             return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
         query_needed, key_needed, pos_key_needed, pos_query_needed, _ = ctx.needs_input_grad
         query_grad, pos_key_grad = _term_backward(query, pos_key, grad, query_needed, pos_key_needed)

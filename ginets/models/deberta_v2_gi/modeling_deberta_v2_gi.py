@@ -228,13 +228,13 @@ class DebertaV2GIMixin(GatedPreTrainedMixin):
     _supports_flex_attn = True
 
     def __init__(self, config: DebertaV2GIConfig, *args, **kwargs):
-        implementation = self._check_and_adjust_attn_implementation(config._attn_implementation, is_init_check=True)
         # The stock parts that ours replace know eager attention only and refuse a config that names another.
-        config._attn_implementation = "eager"
+        requested, config._attn_implementation = config._attn_implementation, "eager"
         try:
             super().__init__(config, *args, **kwargs)
         finally:
-            config._attn_implementation = implementation
+            config._attn_implementation = requested
+        config._attn_implementation = self._check_and_adjust_attn_implementation(requested, is_init_check=True)
 
     def build_backbone(self, config, stock):
         return DebertaV2GIModel(config)
