@@ -65,6 +65,11 @@ class InhibitionFlags:
         """Which of `"q"`, `"k"` are on."""
         return tuple(side for side, on in zip(SIDES, (self.gi_query_side, self.gi_key_side), strict=True) if on)
 
+    @property
+    def runs_causally(self) -> bool:
+        """Whether tokens must not see later ones."""
+        return getattr(self, "is_decoder", False)
+
     def __setattr__(self, name, value):
         """Refuses unknown flags and re-validates flags that are changed after construction."""
         known = type(self).__dataclass_fields__
@@ -83,7 +88,6 @@ class InhibitionFlags:
     def validate_inhibition(self):
         """Raises `FlagError` for the first flag that cannot be used. Run by the strict config."""
         layers = self.num_hidden_layers
-        causal = getattr(self, "is_decoder", True)  # configs without the switch belong to decoders
         for flag, valid, allowed in (
             ("inhibition_level", 0 <= self.inhibition_level < 1, "a number p with 0 <= p < 1"),
             (
@@ -94,7 +98,7 @@ class InhibitionFlags:
             ("inhibition_scope", self.inhibition_scope in SCOPES, " or ".join(map(repr, SCOPES))),
             (
                 "inhibition_scope",
-                not (causal and self.inhibition_scope == "batch"),
+                self.inhibition_scope == "token" or not self.runs_causally,
                 "'token' in a decoder: a maximum over the batch looks at later tokens and at other examples",
             ),
         ):
@@ -134,6 +138,10 @@ class InAFlags(InhibitionFlags):
     ina_alpha: float | int = 16
     ina_dropout: float | int = 0.0
     ina_target_modules: list[str] | None = None
+
+    @property
+    def runs_causally(self) -> bool:
+        return True
 
     @property
     def inhibited_projections(self) -> tuple[str, ...]:

@@ -27,11 +27,15 @@ def gate_projection(projection: torch.Tensor, scores: torch.Tensor, level: float
     """`projection ⊙ (gelu(inhibit(scores)) + 1)`; both tensors `(..., features)`.
 
     With zero scores the gate is exactly 1 for every level. Compiled graphs get the plain operations, which the
-    compiler fuses itself; eager mode gets one autograd function that keeps two tensors instead of six.
+    compiler fuses itself; eager training gets one autograd function that keeps two tensors instead of six.
     """
     if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and scores.requires_grad):
-        return torch.addcmul(projection, projection, F.gelu(inhibit(scores, level, scope)))
+        return _plain(projection, scores, level, scope)
     return _GateProjection.apply(projection, scores, level, scope)
+
+
+def _plain(projection, scores, level, scope):
+    return torch.addcmul(projection, projection, F.gelu(inhibit(scores, level, scope)))
 
 
 def _maximum(scores: torch.Tensor, scope: str) -> torch.Tensor:
@@ -41,31 +45,33 @@ def _maximum(scores: torch.Tensor, scope: str) -> torch.Tensor:
 class _GateProjection(torch.autograd.Function):
     """`gate_projection` with a hand-written backward (ties share the gradient of the maximum, as in `amax`).
 
-    It keeps two tensors, computes the GELU again and writes into its own temporaries: fresh memory costs more than
-    the arithmetic.
+    It keeps its two inputs, computes the GELU again and reuses its own temporaries: fresh memory costs more than the
+    arithmetic.
     """
 
     @staticmethod
     def forward(ctx, projection, scores, level, scope):
-        inhibited = inhibit(scores, level, scope)
-        ctx.save_for_backward(projection, inhibited)
+        ctx.save_for_backward(projection, scores)
         ctx.level, ctx.scope = level, scope
-        excess = F.gelu(inhibited)
+        excess = F.gelu(inhibit(scores, level, scope))
         return torch.addcmul(projection, projection, excess, out=excess)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
-        projection, inhibited = ctx.saved_tensors
-        excess = F.gelu(inhibited)
-        grad_projection = torch.addcmul(grad, grad, excess, out=excess)
+        projection, scores = ctx.saved_tensors
+        level, scope = ctx.level, ctx.scope
+        if torch.is_grad_enabled():  # create_graph=True: what follows would cut the graph
+            needed = [x for x in (projection, scores) if x.requires_grad]
+            grads = torch.autograd.grad(_plain(projection, scores, level, scope), needed, grad, create_graph=True)
+            return None if len(needed) == 1 else grads[0], grads[-1], None, None
+        inhibited = inhibit(scores, level, scope)
         grad_scores = grad * projection
         torch.ops.aten.gelu_backward.grad_input(grad_scores, inhibited, grad_input=grad_scores)
-        if ctx.level:
-            # Subtracting one number from all keeps the order, so the maxima of `inhibited` are those of the scores;
-            # their distance to the maximum is 0, all others are below: sign + 1 marks them with ones.
-            winners = (inhibited - _maximum(inhibited, ctx.scope)).sign_().add_(1)
-            whole = ctx.scope == "batch"
+        if level:
+            # the distance to the maximum is 0 for the winners and below 0 for all others: sign + 1 marks them
+            winners = (scores - _maximum(scores, scope)).sign_().add_(1)
+            whole = scope == "batch"
             total, ties = (x.sum() if whole else x.sum(-1, keepdim=True) for x in (grad_scores, winners))
-            grad_scores.addcmul_(winners, total / ties, value=-ctx.level)
-        return grad_projection, grad_scores, None, None
+            grad_scores.addcmul_(winners, total / ties, value=-level)
+        excess = F.gelu(inhibited)
+        return torch.addcmul(grad, grad, excess, out=excess), grad_scores, None, None
