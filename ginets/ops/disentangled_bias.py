@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import torch
 from torch.autograd import forward_ad
+from torch.nn import functional
 
 
 # Rows per block on a CPU: small enough for the scores of a block to stay in cache, large enough for the products.
@@ -53,10 +54,12 @@ def compute_dtype(tensor: torch.Tensor) -> torch.dtype:
 
 
 def band(scores: torch.Tensor, columns: int) -> torch.Tensor:
-    """View `(..., r, columns)` of `scores (..., r, columns + r - 1)` with `view[i, j] = scores[i, j - i + r - 1]`."""
+    """View `(..., r, columns)` of `scores (..., r, columns + r)` with `view[i, j] = scores[i, j - i + r - 1]`.
+
+    The last column of `scores` is never looked at. It is there so that a row of the view is shorter than the way from
+    one row to the next, even if there is but one row.
+    """
     rows, width = scores.shape[-2:]
-    if rows == 1:
-        return scores
     stretch = scores.flatten(-2)[..., rows - 1 : rows - 1 + rows * (width - 1)]
     return stretch.unflatten(-1, (rows, width - 1))[..., :columns]
 
@@ -90,10 +93,12 @@ def disentangled_bias(
     for name, table in (("pos_key", pos_key), ("pos_query", pos_query)):
         if table is not None and table.shape[1] != offsets:
             raise ValueError(f"{name} has {table.shape[1]} rows; {offsets} offsets need one each")
-    # Rows are read by ascending column: for a query that is by ascending j, hence by descending offset.
+    # Columns ascend: for the row of a query they are ascending j, hence descending offsets.
     pos_key = None if pos_key is None else pos_key.flip(1)
+    # The row that `band` wants and does not read.
+    tables = [x if x is None else functional.pad(x, (0, 0, 0, 1)) for x in (pos_key, pos_query)]
     dtype = compute_dtype(query)
-    operands = [x if x is None else x.to(dtype) for x in (query, key, pos_key, pos_query, mask)]
+    operands = [x if x is None else x.to(dtype) for x in (query, key, *tables, mask)]
     forward_mode = any(x is not None and forward_ad.unpack_dual(x).tangent is not None for x in operands)
     path = _plain_bias if forward_mode or torch.compiler.is_compiling() else _BlockedBias.apply
     return path(*operands)
@@ -121,7 +126,7 @@ def _blocks(content: torch.Tensor, columns: int) -> Iterator[tuple[slice, slice,
             yield (
                 slice(first, first + batch_step),
                 slice(start, stop),
-                slice(length - stop, length - start + columns - 1),
+                slice(length - stop, length - start + columns),
             )
 
 

@@ -51,11 +51,12 @@ def test_offset_index_of_unequal_lengths():
 
 
 def test_band_is_a_view_of_the_wanted_scores():
-    scores = torch.arange(2 * 3 * 6).view(2, 3, 6)
+    scores = torch.arange(2 * 3 * 7).view(2, 3, 7)
     view = band(scores, 4)
     assert view.data_ptr() == scores[0, 0, 2:].data_ptr()
-    assert view[0].tolist() == [[2, 3, 4, 5], [7, 8, 9, 10], [12, 13, 14, 15]]
-    assert torch.equal(view[1], view[0] + 18)
+    assert view[0].tolist() == [[2, 3, 4, 5], [8, 9, 10, 11], [14, 15, 16, 17]]
+    assert torch.equal(view[1], view[0] + 21)
+    assert band(scores[:, :1, :5], 4)[0].tolist() == [[0, 1, 2, 3]]
 
 
 @TERMS

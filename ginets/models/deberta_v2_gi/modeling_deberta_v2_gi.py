@@ -151,13 +151,14 @@ class DebertaV2GIEncoder(DebertaV2Encoder):
 
     def get_attention_mask(self, attention_mask: torch.Tensor, hidden_states: torch.Tensor) -> torch.Tensor:
         """Additive mask `(batch, 1, query_length, key_length)` from a 2-D, 3-D or 4-D mask of ones and zeros."""
-        if attention_mask.dim() == 2:
-            attention_mask = attention_mask[:, None, None].expand(-1, -1, hidden_states.shape[1], -1)
+        attention_mask = attention_mask.bool()
+        if attention_mask.dim() == 2:  # padded queries see nothing either, as in the stock model
+            attention_mask = attention_mask[:, None, None] & attention_mask[:, None, :, None]
         elif attention_mask.dim() == 3:
             attention_mask = attention_mask[:, None]
         dtype = compute_dtype(hidden_states)
         masked = torch.full((), torch.finfo(dtype).min / 2, dtype=dtype, device=hidden_states.device)
-        return torch.where(attention_mask.bool(), torch.zeros_like(masked), masked)
+        return torch.where(attention_mask, torch.zeros_like(masked), masked)
 
     def get_rel_pos(self, hidden_states, query_states=None, relative_pos=None) -> torch.Tensor | None:
         """Row of the relative embeddings for each offset, see [`offset_index`]; None without relative attention."""
