@@ -172,14 +172,20 @@ def load_tokenizer(model_args: ModelArguments, config: PreTrainedConfig) -> PreT
 
 
 def load_model(model_args: ModelArguments, config: PreTrainedConfig):
-    """The model; the only place where weights are read."""
-    return AutoModelForSequenceClassification.from_pretrained(
-        model_args.model_name_or_path,
-        config=config,
-        dtype=model_args.dtype,
-        ignore_mismatched_sizes=model_args.ignore_mismatched_sizes,
-        **model_args.hub_options,
-    )
+    """The model; the only place where weights are read, and safetensors the only format."""
+    name = model_args.model_name_or_path
+    try:
+        return AutoModelForSequenceClassification.from_pretrained(
+            name,
+            config=config,
+            dtype=model_args.dtype,
+            ignore_mismatched_sizes=model_args.ignore_mismatched_sizes,
+            use_safetensors=True,
+            **model_args.hub_options,
+        )
+    except OSError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ArgumentsError(f"no weights at {name!r} ({reason}); they must be in safetensors files.") from error
 
 
 class InOrderTrainer(Trainer):

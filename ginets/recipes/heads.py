@@ -25,7 +25,7 @@ def load_config(model_args: ModelArguments, gate_args: GateArguments) -> PreTrai
     name = model_args.config_name or model_args.model_name_or_path
     try:
         config = AutoConfig.from_pretrained(name, **model_args.hub_options)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ArgumentsError(f"no config at {name!r} ({reason}); give a model folder or a name on the Hub.") from error
     for flag, value in gate_args.given.items():

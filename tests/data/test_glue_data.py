@@ -1,7 +1,6 @@
 """GLUE readers: hand-written files in each official layout, malformed files, and the real files where present."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -197,12 +196,11 @@ REAL_ROWS = {
 }  # fmt: skip
 
 
-@pytest.mark.skipif("GINETS_DATA" not in os.environ, reason="GINETS_DATA does not name the folder of real data")
 @pytest.mark.parametrize("name", REAL_ROWS)
-def test_real_files(name):
+def test_real_files(name, data_dir):
     counts = dict(zip(("train", "validation"), REAL_ROWS[name], strict=True))
     wanted = [split for split, count in counts.items() if count]
-    examples = load_folder(find_task(name), Path(os.environ["GINETS_DATA"]) / "glue", wanted)
+    examples = load_folder(find_task(name), data_dir / "glue", wanted)
     assert {split: len(rows) for split, rows in examples.splits.items()} == {s: counts[s] for s in wanted}
     if name == "mrpc":
         assert sum(examples.splits["validation"]["label"]) == 279

@@ -1,0 +1,102 @@
+"""Shared arguments: defaults, files of arguments, overriding, bad input."""
+
+import dataclasses
+import json
+
+import pytest
+from transformers import TrainingArguments
+
+from ginets.models.flags import GateFlags, InAFlags, flag_names
+from ginets.recipes.arguments import (
+    ArgumentsError,
+    GateArguments,
+    ModelArguments,
+    RecipeTrainingArguments,
+    parse,
+)
+
+
+TYPES = [ModelArguments, GateArguments, RecipeTrainingArguments]
+
+
+def test_defaults_with_training_and_evaluation():
+    _, _, args = parse(TYPES, ["--do_train", "--do_eval"])
+    assert args.eval_strategy == args.save_strategy == args.logging_strategy == "epoch"
+    assert args.load_best_model_at_end and args.greater_is_better
+    assert args.train_sampling_strategy == "group_by_length"
+
+
+@pytest.mark.parametrize(
+    ("words", "evaluate", "save", "best"),
+    [
+        (["--do_train"], "no", "epoch", False),
+        (["--do_eval"], "no", "no", False),
+        (["--do_train", "--do_eval", "--save_strategy", "no"], "epoch", "no", False),
+        (["--do_train", "--do_eval", "--eval_strategy", "steps", "--eval_steps", "5"], "steps", "steps", True),
+        (["--do_train", "--do_eval", "--load_best_model_at_end", "false"], "epoch", "epoch", False),
+    ],
+)
+def test_defaults_follow_what_is_done(words, evaluate, save, best):
+    _, _, args = parse(TYPES, words)
+    assert (args.eval_strategy, args.save_strategy, args.load_best_model_at_end) == (evaluate, save, best)
+
+
+def test_only_gate_flags_that_were_written_count():
+    _, gates, _ = parse(
+        TYPES, ["--gi_query_side", "--inhibition_level", "0", "--ina_target_modules", "q_proj", "o_proj"]
+    )
+    assert gates.given == {"gi_query_side": True, "inhibition_level": 0.0, "ina_target_modules": ["q_proj", "o_proj"]}
+    assert parse(TYPES, ["--gi_key_side", "false"])[1].given == {"gi_key_side": False}
+
+
+def test_gate_arguments_are_the_flags_of_the_models():
+    assert {f.name for f in dataclasses.fields(GateArguments)} == {*flag_names(GateFlags), *flag_names(InAFlags)}
+
+
+def test_no_training_argument_of_transformers_is_lost():
+    stock = {f.name for f in dataclasses.fields(TrainingArguments)}
+    assert stock <= {f.name for f in dataclasses.fields(RecipeTrainingArguments)}
+
+
+@pytest.mark.parametrize("ending", ["json", "yaml"])
+def test_file_of_arguments_and_overriding(ending, tmp_path):
+    content = {"model_name_or_path": "m", "do_train": True, "seed": 3, "ina_target_modules": ["q_proj", "k_proj"],
+               "gi_key_side": False, "token": None, "lr_scheduler_kwargs": {"num_cycles": 2}}  # fmt: skip
+    text = json.dumps(content)
+    if ending == "yaml":
+        text = "\n".join(f"{name}: {json.dumps(value)}" for name, value in content.items()) + "\nlearning_rate: 2e-5\n"
+    path = tmp_path / f"args.{ending}"
+    path.write_text(text)
+    model, gates, args = parse(TYPES, [str(path), "--seed", "7"])
+    assert model.model_name_or_path == "m" and model.token is None
+    assert gates.given == {"ina_target_modules": ["q_proj", "k_proj"], "gi_key_side": False}
+    assert args.do_train and args.seed == 7 and args.lr_scheduler_kwargs == {"num_cycles": 2}
+    if ending == "yaml":  # a bare 2e-5 is a string in YAML 1.1
+        assert args.learning_rate == 2e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.json", "{", "not valid json"),
+        ("a.yaml", "a: [", "not valid yaml"),
+        ("a.json", "[1]", "maps names to values"),
+    ],
+)
+def test_bad_file_of_arguments(name, text, says, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ArgumentsError, match=says):
+        parse(TYPES, [str(tmp_path / name)])
+    with pytest.raises(ArgumentsError, match="no such file"):
+        parse(TYPES, [str(tmp_path / "missing.yaml")])
+
+
+@pytest.mark.parametrize(
+    "words", [["--learning_rat", "1"], ["--seed", "x"], ["stray"], ["--dtype", "int8"], ["--gi_query_side", "perhaps"]]
+)
+def test_bad_command_line_is_one_line_and_code_2(words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse(TYPES, words, prog="run_glue")
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("run_glue: error: ") and error.count("\n") == 1

@@ -1,0 +1,185 @@
+"""Classification end to end with a tiny BERT: results, files, resuming, early stopping, gates, heads."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+import ginets
+from ginets.recipes.classification import main
+from tests.recipes.glue_fixtures import BAD, GOOD, make_model, make_sst2
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("glue")
+    torch.manual_seed(0)
+    return {"model": make_model(folder / "model"), "data": make_sst2(folder / "data")}
+
+
+def words(place, output, *more, epochs=3):
+    return [
+        "--model_name_or_path", str(place["model"]), "--task_name", "sst2", "--glue_dir", str(place["data"]),
+        "--output_dir", str(output), "--do_train", "--do_eval", "--num_train_epochs", str(epochs),
+        "--learning_rate", "1e-2", "--per_device_train_batch_size", "8", "--use_cpu", "--disable_tqdm", "True",
+        *map(str, more),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(place, tmp_path_factory):
+    """One uninterrupted gated run with prediction; its folder and figures."""
+    output = tmp_path_factory.mktemp("run") / "out"
+    figures = main(words(place, output, "--do_predict", "--gi_query_side", "--inhibition_level", "0.1"))
+    return output, figures
+
+
+def test_figures_and_files(finished):
+    output, figures = finished
+    assert figures["eval_accuracy"] > 0.9
+    assert json.loads((output / "all_results.json").read_text()).items() >= figures.items()
+    assert (output / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    state = json.loads((output / "trainer_state.json").read_text())
+    assert [e["epoch"] for e in state["log_history"] if "eval_accuracy" in e] == [1, 2, 3]
+    best = max(e["eval_accuracy"] for e in state["log_history"] if "eval_accuracy" in e)
+    assert figures["eval_accuracy"] == best == state["best_metric"]
+
+
+def test_gate_flags_reach_the_saved_config(finished):
+    config = json.loads((finished[0] / "config.json").read_text())
+    assert config["model_type"] == "bert_gi" and config["gi_query_side"] and config["inhibition_level"] == 0.1
+    assert not config["gi_key_side"]
+    model = AutoModelForSequenceClassification.from_pretrained(finished[0])
+    assert type(model) is ginets.BertGIForSequenceClassification
+
+
+def test_predictions_stand_beside_their_own_rows(finished, place):
+    """Texts in the order of the file, one by one through the saved model, against the written files."""
+    output, figures = finished
+    model, tokenizer = (
+        AutoModelForSequenceClassification.from_pretrained(output),
+        AutoTokenizer.from_pretrained(output),
+    )
+    for name, file, spelling in (
+        ("dev", "predictions_validation.tsv", ("negative", "positive")),
+        ("test", "SST-2.tsv", ("0", "1")),
+    ):
+        texts = [line.split("\t") for line in (place["data"] / f"SST-2/{name}.tsv").read_text().splitlines()[1:]]
+        column = 1 if name == "test" else 0
+        with torch.no_grad():
+            ids = [model(**tokenizer(t[column], return_tensors="pt")).logits.argmax().item() for t in texts]
+        rows = [line.split("\t") for line in (output / file).read_text().splitlines()]
+        assert rows[0][:2] == ["index", "prediction"]
+        assert [row[0] for row in rows[1:]] == [str(i) for i in range(len(texts))]
+        assert [row[1] for row in rows[1:]] == [spelling[i] for i in ids]
+        if name == "dev":
+            assert [row[2] for row in rows[1:]] == [spelling[int(t[1])] for t in texts]
+            assert figures["eval_accuracy"] == np.mean([row[1] == row[2] for row in rows[1:]])
+
+
+def test_model_card(finished):
+    card = (finished[0] / "README.md").read_text()
+    for part in (
+        "model-index",
+        "GLUE sst2",
+        "| gi_query_side | True |",
+        "| accuracy |",
+        "one run, seed 42",
+        "nyu-mll/glue",
+    ):
+        assert part in card
+
+
+def test_resuming_equals_an_uninterrupted_run(finished, place, tmp_path):
+    whole, figures = finished
+    earliest = min(whole.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    assert earliest.name != "checkpoint-75"  # the last of 3 epochs of 25 steps
+    again = main(
+        words(place, tmp_path / "interrupted", "--do_predict", "--gi_query_side", "--inhibition_level", "0.1",
+              "--resume_from_checkpoint", earliest)
+    )  # fmt: skip
+    assert again["eval_accuracy"] == figures["eval_accuracy"] and again["eval_loss"] == figures["eval_loss"]
+    expected, got = (load_file(folder / "model.safetensors") for folder in (whole, tmp_path / "interrupted"))
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+def test_auto_resume_and_refusal_to_mix_runs(place, tmp_path, capsys):
+    output = tmp_path / "out"
+    main(words(place, output, "--resume_from_checkpoint", "auto", epochs=1))
+    with pytest.raises(SystemExit):
+        main(words(place, output, epochs=2))
+    assert "holds checkpoints of a finished run; give --resume_from_checkpoint auto" in capsys.readouterr().err
+    main(words(place, output, "--resume_from_checkpoint", "auto", epochs=2))
+    history = json.loads((output / "trainer_state.json").read_text())["log_history"]
+    assert [e["epoch"] for e in history if "eval_accuracy" in e] == [1, 2]
+
+
+def test_early_stopping(place, tmp_path):
+    figures = main(
+        words(place, tmp_path / "out", "--early_stopping_patience", "1", "--learning_rate", "0.0", epochs=9)
+    )
+    assert figures["epoch"] == 2  # nothing improves on the first evaluation
+
+
+def test_edited_config_beside_stock_weights(place, tmp_path):
+    """`config_name` may be a folder of its own: stock weights, edited config; the command line overrides it."""
+    config = json.loads((place["model"] / "config.json").read_text()) | {"gi_key_side": True, "inhibition_level": 0.5}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    main(words(place, tmp_path / "out", "--config_name", tmp_path, "--inhibition_level", "0.2", epochs=1))
+    saved = json.loads((tmp_path / "out/config.json").read_text())
+    assert saved["gi_key_side"] and saved["inhibition_level"] == 0.2 and saved["model_type"] == "bert_gi"
+
+
+def test_files_evaluation_only_with_classes_in_the_order_of_the_head(tmp_path):
+    """A checkpoint whose head numbers the classes otherwise than the data: its names decide."""
+    torch.manual_seed(1)
+    model = make_model(tmp_path / "model", labels=("up", "down"))
+    with torch.no_grad():
+        loaded = AutoModelForSequenceClassification.from_pretrained(model)
+        loaded.classifier.weight.zero_()
+        loaded.classifier.bias.copy_(torch.tensor([5.0, -5.0]))  # always "up"
+        loaded.save_pretrained(model)
+    (tmp_path / "dev.csv").write_text("text,label\ngood,up\nbad,down\nfine,up\ngreat,up\n")
+    base = ["--model_name_or_path", str(model), "--output_dir", str(tmp_path / "out"), "--use_cpu", "--do_eval"]
+    assert main([*base, "--validation_file", str(tmp_path / "dev.csv")])["eval_accuracy"] == 0.75
+    (tmp_path / "train.csv").write_text("text,label\ngood,up\nbad,down\n")  # sorted names: down, up
+    files = ["--train_file", str(tmp_path / "train.csv"), "--validation_file", str(tmp_path / "dev.csv")]
+    assert main([*base, *files])["eval_accuracy"] == 0.75
+    assert "up\tup" in (tmp_path / "out/predictions_validation.tsv").read_text()
+
+
+def test_regression_and_maximum_samples(place, tmp_path):
+    rows = [{"sentence1": w, "sentence2": "it was", "label": 4.5 if w in GOOD else 0.5} for w in GOOD + BAD]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    figures = main(
+        ["--model_name_or_path", str(place["model"]), "--task_name", "stsb", "--output_dir", str(tmp_path / "out"),
+         "--train_file", str(tmp_path / "a.json"), "--validation_file", str(tmp_path / "a.json"), "--do_train",
+         "--do_eval", "--max_train_samples", "4", "--use_cpu", "--num_train_epochs", "1", "--pad_to_max_length",
+         "--max_seq_length", "16"]
+    )  # fmt: skip
+    assert figures["train_samples"] == 4 and figures["eval_samples"] == 6
+    assert {"eval_pearson", "eval_spearmanr", "eval_combined_score"} <= set(figures)
+
+
+def test_mnli_reports_both_halves(place, tmp_path):
+    head = "index\tsentence1\tsentence2\tgold_label\n"
+    (tmp_path / "MNLI").mkdir()
+    rows = [f"{i}\t{a}\tit was\t{b}\n" for i, (a, b) in enumerate([("good", "neutral"), ("bad", "entailment")])]
+    for half in ("matched", "mismatched"):
+        (tmp_path / f"MNLI/dev_{half}.tsv").write_text(head + "".join(rows))
+        (tmp_path / f"MNLI/test_{half}.tsv").write_text("index\tsentence1\tsentence2\n0\tgood\tbad\n")
+    output = tmp_path / "out"
+    figures = main(
+        ["--model_name_or_path", str(place["model"]), "--task_name", "mnli", "--glue_dir", str(tmp_path), "--do_eval",
+         "--do_predict", "--output_dir", str(output), "--use_cpu"]
+    )  # fmt: skip
+    assert figures["eval_accuracy"] == figures["eval_accuracy_mm"]
+    submission = (output / "MNLI-mm.tsv").read_text().splitlines()
+    assert submission[0] == "index\tprediction"
+    assert submission[1].split("\t")[1] in ("entailment", "neutral", "contradiction")
+    assert Path(output / "MNLI-m.tsv").is_file()
