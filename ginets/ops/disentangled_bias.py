@@ -17,8 +17,9 @@ from torch.autograd import forward_ad
 from torch.nn import functional
 
 
-# Rows per block on a CPU: small enough for the scores of a block to stay in cache, large enough for the products.
+# Rows per block. On a CPU the scores of a block should stay in cache; an accelerator wants few, large products.
 CPU_BLOCK_ROWS = 64
+ACCELERATOR_BLOCK_ROWS = 256
 
 
 def offset_index(
@@ -115,13 +116,13 @@ def _plain_bias(query, key, pos_key, pos_query, mask):
 
 
 def _blocks(content: torch.Tensor, columns: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Batch, row and offset slices that cover `content`: small ones on a CPU, all at once on an accelerator."""
+    """Batch, row and offset slices that cover `content`: a CPU takes the batch in turns, an accelerator at once."""
     batch, _, length, _ = content.shape
     on_cpu = content.device.type == "cpu"
-    row_step = CPU_BLOCK_ROWS if on_cpu else length
-    batch_step = max(1, CPU_BLOCK_ROWS // length) if on_cpu else batch
-    for start in range(0, length, row_step):
-        stop = min(start + row_step, length)
+    block_rows = CPU_BLOCK_ROWS if on_cpu else ACCELERATOR_BLOCK_ROWS
+    batch_step = max(1, block_rows // length) if on_cpu else batch
+    for start in range(0, length, block_rows):
+        stop = min(start + block_rows, length)
         for first in range(0, batch, batch_step):
             yield (
                 slice(first, first + batch_step),

@@ -130,6 +130,8 @@ def test_encoder_takes_query_states_and_returns_tuples():
     found, expected = (m.encoder(states, mask, query_states=queries, return_dict=False) for m in (ours, stock))
     assert len(found) == len(expected) == 2
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="relative_pos has shape"):
+        ours.encoder(states, mask, relative_pos=torch.zeros(1, 6, 6, dtype=torch.long))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -162,14 +162,17 @@ class DebertaV2GIEncoder(DebertaV2Encoder):
 
     def get_rel_pos(self, hidden_states, query_states=None, relative_pos=None) -> torch.Tensor | None:
         """Row of the relative embeddings for each offset, see [`offset_index`]; None without relative attention."""
+        if relative_pos is not None and relative_pos.dim() != 1:
+            shape = tuple(relative_pos.shape)
+            raise ValueError(f"relative_pos has shape {shape}; a 1-D table with one row for each offset is wanted")
         # CODEPATH: as in the attention.
         if not self.relative_attention or relative_pos is not None:
             return relative_pos
-        query_length = (hidden_states if query_states is None else query_states).shape[1]
         return offset_index(
-            query_length,
+            (hidden_states if query_states is None else query_states).shape[1],
             hidden_states.shape[1],
-            span=self.rel_embeddings.num_embeddings // 2,
+            # CODEPATH: buckets are part of all published v2 and v3 checkpoints, off by default in the config.
+            span=self.position_buckets if self.position_buckets > 0 else self.max_relative_positions,
             buckets=self.position_buckets,
             max_position=self.max_relative_positions,
             device=hidden_states.device,
