@@ -34,20 +34,21 @@ class InhibitedLowRank(nn.Module):
 class InhibitedProjections(nn.Module):
     """Mixin for a stock module with linear projections: branches beside those that the config names.
 
-    The projections stay the plain `nn.Linear` modules they are; the branches live in `self.ina`, keyed by the name of
-    the projection they belong to.
+    The projections stay the plain `nn.Linear` modules they are. The branch of `q_proj` is `ina_q_proj`: a name that
+    does not end in `.q_proj`, by which adapters choose their targets.
     """
 
     def add_branches(self, config: InAFlags):
-        own = {name: getattr(self, name) for name in config.inhibited_projections if hasattr(self, name)}
-        self.ina = nn.ModuleDict(
-            {name: InhibitedLowRank(linear.in_features, linear.out_features, config) for name, linear in own.items()}
-        )
+        for name in config.inhibited_projections:
+            linear = getattr(self, name, None)
+            if linear is not None:
+                self.add_module(f"ina_{name}", InhibitedLowRank(linear.in_features, linear.out_features, config))
 
     def project(self, name: str, hidden_states: torch.Tensor) -> torch.Tensor:
         """The projection `name` of `hidden_states`, plus its branch if it has one."""
         projected = getattr(self, name)(hidden_states)
-        return projected + self.ina[name](hidden_states) if name in self.ina else projected
+        branch = self._modules.get(f"ina_{name}")
+        return projected if branch is None else projected + branch(hidden_states)
 
 
 class InAPreTrainedMixin(InhibitedPreTrainedMixin):

@@ -5,9 +5,9 @@ import json
 
 import pytest
 from huggingface_hub.errors import StrictDataclassError
-from tests.tiny import BOTH, BY_TYPE, config
 
 from ginets import FlagError
+from tests.tiny import BOTH, BY_TYPE, config
 
 
 GATED = [name for name in BY_TYPE if name != "llama_ina"]

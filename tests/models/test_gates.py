@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from tests.reference.gates import attach_gates
-from tests.tiny import BOTH, BY_TYPE, backbone_class, config, inputs, randomise, stock_backbone_class, stock_config
 from torch import nn
 from transformers import DynamicCache, EncoderDecoderCache
 
 import ginets
 from ginets.models.gated import GatedAttention
+from tests.reference.gates import attach_gates
+from tests.tiny import BOTH, BY_TYPE, backbone_class, config, inputs, randomise, stock_backbone_class, stock_config
 
 
 GATED = [name for name in BY_TYPE if name != "llama_ina"]

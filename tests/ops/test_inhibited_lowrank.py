@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from tests.reference.gates import branch
 
 from ginets.ops.inhibited_lowrank import inhibit_ranks, inhibited_lowrank
+from tests.reference.gates import branch
 
 
 def test_gradient_by_hand():
@@ -23,9 +23,7 @@ def test_properties():
     order = torch.randperm(8)
     assert torch.equal(inhibit_ranks(ranks[:, order], 0.3), inhibit_ranks(ranks, 0.3)[:, order])
     negative = -ranks.abs() - 0.1  # then p·max lies above the maximum: every rank is suppressed
-    torch.testing.assert_close(
-        inhibit_ranks(negative, 0.3), 0.01 * (negative - 0.3 * negative.amax(-1, keepdim=True))
-    )
+    torch.testing.assert_close(inhibit_ranks(negative, 0.3), 0.01 * (negative - 0.3 * negative.amax(-1, keepdim=True)))
 
 
 @pytest.mark.parametrize("shape", [(6,), (4, 6), (2, 4, 6)])

@@ -51,11 +51,12 @@ def attach_gates(stock, ours):
 def attach_branches(stock, ours):
     """Adds the branches that `ours` holds to the projections of `stock`."""
     config = ours.config
-    for name, module in ours.named_modules():
-        for target, held in getattr(module, "ina", {}).items():
+    for name, held in ours.named_modules():
+        parent, _, own = name.rpartition(".")
+        if own.startswith("ina_"):
 
             def add(linear, args, output, held=held):
                 scaling = config.ina_alpha / config.ina_rank
                 return output + branch(args[0], held.A, held.B, config.inhibition_level, scaling)
 
-            stock.get_submodule(f"{name}.{target}").register_forward_hook(add)
+            stock.get_submodule(f"{parent}.{own.removeprefix('ina_')}").register_forward_hook(add)

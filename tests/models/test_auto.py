@@ -1,0 +1,204 @@
+"""Auto classes: our types, edited stock configs, untouched stock configs, other people's code."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+import transformers
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    BertTokenizer,
+    pipeline,
+)
+
+import ginets
+from ginets import FlagError
+from ginets.models.auto import auto_classes
+from tests.tiny import BOTH, BY_TYPE, config, inputs, stock_config
+
+
+ON = {kind: {"ina_target_modules": ["v_proj"]} if kind == "llama_ina" else BOTH for kind in BY_TYPE}
+# (auto class, family, stock class) for every head that transformers knows for the four stock types
+AUTO = [
+    (auto, kind, getattr(transformers, auto._model_mapping._model_mapping[family.stock_config.model_type]))
+    for auto in auto_classes()
+    for kind, family in BY_TYPE.items()
+    if family.stock_config.model_type in auto._model_mapping._model_mapping
+]
+
+
+def edit(folder, **flags):
+    """What the original README tells users to do: edit the config.json."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | flags))
+
+
+@pytest.fixture
+def bert(tmp_path):
+    """A saved stock checkpoint with a vocabulary."""
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{i}" for i in range(94))]
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary))
+    BertForMaskedLM(stock_config("bert_gi")).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_every_head_of_the_stock_families_is_there():
+    assert len(AUTO) >= 30
+    for _, kind, stock in AUTO:
+        assert BY_TYPE[kind].ours(stock.__name__).__name__ in ginets.__all__
+
+
+@pytest.mark.parametrize("auto,kind,stock", AUTO, ids=lambda value: getattr(value, "__name__", value))
+def test_doors(auto, kind, stock, tmp_path):
+    """Plain configs give the stock class itself, edited ones ours, through both calls; ours loads as ours."""
+    ours = BY_TYPE[kind].ours(stock.__name__)
+    plain = stock_config(kind)
+    model = auto.from_config(plain)
+    assert type(model) is stock
+    model.save_pretrained(tmp_path)
+    assert type(auto.from_pretrained(tmp_path)) is stock
+
+    assert type(auto.from_config(stock_config(kind, **ON[kind]))) is ours
+    edit(tmp_path, **ON[kind])
+    loaded, report = auto.from_pretrained(tmp_path, output_loading_info=True)
+    assert type(loaded) is ours and not report["unexpected_keys"]
+    assert all(any(part in name for part in ("inhibition_", "select_", ".ina_")) for name in report["missing_keys"])
+    for name, parameter in model.named_parameters():
+        assert torch.equal(loaded.get_parameter(name), parameter)
+
+    loaded.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == kind
+    assert type(auto.from_pretrained(tmp_path)) is ours
+
+
+def test_transformers_itself_is_not_patched():
+    """The stock module, its classes and a direct call are what they are without ginets."""
+    import transformers.models.bert.modeling_bert as modeling
+
+    assert BertForMaskedLM is modeling.BertForMaskedLM
+    assert "from_pretrained" not in vars(BertForMaskedLM) and "__new__" not in vars(BertForMaskedLM)
+    assert type(BertForMaskedLM(stock_config("bert_gi", **BOTH))) is BertForMaskedLM
+
+
+def test_flags_as_keyword_arguments(bert):
+    model = AutoModelForMaskedLM.from_pretrained(bert, gi_key_side=True, inhibition_level=0.1)
+    assert type(model) is ginets.BertGIForMaskedLM and model.config.inhibition_level == 0.1
+    edit(bert, gi_query_side=True, inhibition_level=0.5)
+    model = AutoModelForMaskedLM.from_pretrained(bert, inhibition_level=0.2)
+    assert (model.config.inhibition_level, model.config.gi_query_side, model.config.gi_key_side) == (0.2, True, False)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_the_attention_implementation_is_carried_over(bert, attention):
+    edit(bert, gi_query_side=True)
+    model = AutoModel.from_pretrained(bert, attn_implementation=attention)
+    assert model.config._attn_implementation == attention
+    edited = AutoConfig.from_pretrained(bert)
+    assert AutoModel.from_config(edited, attn_implementation=attention).config._attn_implementation == attention
+
+
+def test_what_the_stock_config_holds_is_kept(bert):
+    edit(bert, gi_query_side=True, id2label={"0": "no", "1": "yes", "2": "maybe"}, problem_type=None)
+    model = AutoModelForSequenceClassification.from_pretrained(bert, dtype=torch.bfloat16)
+    assert model.config.id2label == {0: "no", 1: "yes", 2: "maybe"} and model.classifier.out_features == 3
+    assert model.dtype == torch.bfloat16 and model.config.name_or_path == str(bert)
+
+
+def test_both_sides_written_false_give_a_gate_free_model_with_a_warning(bert, caplog):
+    edit(bert, gi_query_side=False, gi_key_side=False)
+    model = AutoModelForMaskedLM.from_pretrained(bert)
+    assert type(model) is ginets.BertGIForMaskedLM
+    assert sum("no side is on" in record.getMessage() for record in caplog.records) == 1
+
+
+BAD = [
+    {"inhibition_level": 0.3},  # a level alone: nothing says where
+    {"gi_query_side": True, "inhibition_level": 1.5},
+    {"gi_query_side": True, "gi_layer_num": 4},
+    {"gi_query_side": True, "inhibition_scope": "tensor"},
+    {"gi_qurey_side": True},
+    {"gi_query_side": True, "inhibition_levle": 0.1},
+    {"gi_query_side": True, "ina_rank": 4},
+    {"ina_target_modules": ["q_proj"]},
+]
+
+
+@pytest.mark.parametrize("flags", BAD, ids=str)
+def test_bad_flags_are_never_ignored(bert, flags):
+    edit(bert, **flags)
+    wrong = [name for name in flags if name != "gi_query_side"][0]
+    for load in (
+        lambda: AutoModelForMaskedLM.from_pretrained(bert),
+        lambda: AutoModel.from_config(AutoConfig.from_pretrained(bert)),
+        lambda: pipeline("fill-mask", model=str(bert)),  # would go on to load the stock class after a ValueError
+    ):
+        with pytest.raises(FlagError, match=wrong):
+            load()
+
+
+def test_pipelines(bert, caplog):
+    edit(bert, **BOTH)
+    fill = pipeline("fill-mask", model=str(bert))
+    assert type(fill.model) is ginets.BertGIForMaskedLM and len(fill("w1 [MASK] w2")) == 5
+    fill.model.save_pretrained(bert)
+    classify = pipeline("text-classification", model=str(bert))
+    assert type(classify.model) is ginets.BertGIForSequenceClassification and "score" in classify("w1 w2")[0]
+    assert not any("is not supported" in record.getMessage() for record in caplog.records)
+
+
+def test_tokenizer_of_our_type_from_a_bare_vocabulary(bert):
+    config("bert_gi", **BOTH).save_pretrained(bert)
+    assert type(AutoTokenizer.from_pretrained(bert)) is BertTokenizer
+
+
+def test_a_config_folder_apart_from_the_checkpoint(bert, tmp_path_factory):
+    """The third way: stock weights, our config from another folder."""
+    other = tmp_path_factory.mktemp("config")
+    config("bert_gi", **BOTH).save_pretrained(other)
+    model = AutoModelForMaskedLM.from_pretrained(bert, config=AutoConfig.from_pretrained(other))
+    stock = AutoModelForMaskedLM.from_pretrained(bert)
+    assert type(model) is ginets.BertGIForMaskedLM and type(stock) is BertForMaskedLM
+    assert torch.equal(model(**inputs()).logits, stock(**inputs()).logits)
+
+
+def test_other_peoples_code_still_runs(bert):
+    """A stock-typed repository with its own classes (`auto_map`) loads them when the user trusts it."""
+    (bert / "modeling_theirs.py").write_text(
+        textwrap.dedent("""
+        from transformers import BertForMaskedLM
+        class TheirBert(BertForMaskedLM):
+            pass
+        """)
+    )
+    edit(bert, auto_map={"AutoModelForMaskedLM": "modeling_theirs.TheirBert"})
+    theirs = AutoModelForMaskedLM.from_pretrained(bert, trust_remote_code=True)
+    assert type(theirs).__name__ == "TheirBert"
+    assert type(AutoModelForMaskedLM.from_pretrained(bert, trust_remote_code=False)) is BertForMaskedLM
+
+
+def test_mapping_entries_can_be_instantiated_directly():
+    """Some code takes the class out of the mapping and calls it."""
+    mapping = AutoModelForSequenceClassification._model_mapping
+    assert type(mapping[BertConfig](stock_config("bert_gi"))) is BertForSequenceClassification
+    assert type(mapping[BertConfig](stock_config("bert_gi", **BOTH))) is ginets.BertGIForSequenceClassification
+
+
+def test_without_the_import_the_type_is_unknown(tmp_path):
+    config("bert_gi", **BOTH).save_pretrained(tmp_path)
+    code = "import sys; {}from transformers import AutoConfig; print(type(AutoConfig.from_pretrained(sys.argv[1])).__name__)"
+    runs = [
+        subprocess.run([sys.executable, "-c", code.format(first), tmp_path], capture_output=True, text=True)
+        for first in ("", "import ginets; ")
+    ]
+    assert runs[0].returncode != 0 and "bert_gi" in runs[0].stderr
+    assert runs[1].stdout.strip() == "BertGIConfig"
