@@ -38,7 +38,7 @@ class Budget:
     learning_rate: float
 
 
-PRETRAINED = Budget(train_rows=600, epochs=2, batch_size=16, learning_rate=2e-4)
+PRETRAINED = Budget(train_rows=480, epochs=3, batch_size=16, learning_rate=2e-4)
 FROM_SCRATCH = Budget(train_rows=3000, epochs=10, batch_size=32, learning_rate=1e-3)
 TEST_ROWS = 180
 
@@ -138,6 +138,7 @@ def training_arguments(folder: Path, budget: Budget, args: DemoArguments) -> Rec
     return RecipeTrainingArguments(
         output_dir=str(folder), do_train=True, do_eval=True, do_predict=True, save_strategy="no",
         num_train_epochs=args.epochs or budget.epochs, learning_rate=budget.learning_rate, warmup_steps=0.1,
+        lr_scheduler_type="constant_with_warmup",
         per_device_train_batch_size=budget.batch_size, per_device_eval_batch_size=60, seed=args.seed,
         use_cpu=not torch.cuda.is_available(),
     )  # fmt: skip
