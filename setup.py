@@ -15,7 +15,7 @@ EXTRAS = {
     "nlg": ["sacrebleu>=2.4"],
     "viz": ["matplotlib>=3.9"],
     "serve": ["fastapi>=0.115", "uvicorn>=0.30"],
-    "dev": ["ruff==0.17.5", "transformers-mlinter==0.1.5", "build>=1.2"],
+    "dev": ["pytest-xdist>=3.6", "setuptools>=77", "ruff==0.17.5", "transformers-mlinter==0.1.5"],
 }
 
 setup(

@@ -73,13 +73,9 @@ One folder per model: its `config.json` (architecture figures as published, the 
 out) and a card. Weights come from the base models. The parameters are those of the backbone without a head.
 
 {table()}
-Written by `python -m ginets.models.zoo`; a test keeps it true.
+Written by `make zoo`; a test keeps it true.
 """
 
 
 def write_readme():
     (zoo_root() / "README.md").write_text(readme(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    write_readme()

@@ -136,7 +136,7 @@ BAD = [
 @pytest.mark.parametrize("flags", BAD, ids=str)
 def test_bad_flags_are_never_ignored(bert, flags):
     edit(bert, **flags)
-    wrong = [name for name in flags if name != "gi_query_side"][0]
+    wrong = next(name for name in flags if name != "gi_query_side")
     for load in (
         lambda: AutoModelForMaskedLM.from_pretrained(bert),
         lambda: AutoModel.from_config(AutoConfig.from_pretrained(bert)),

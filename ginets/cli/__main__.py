@@ -1,0 +1,8 @@
+"""`python -m ginets.cli`, the same as `ginets`."""
+
+import sys
+
+from . import main
+
+
+sys.exit(main())

@@ -1,0 +1,7 @@
+"""`ginets glue`: fine-tune on GLUE or your own files."""
+
+from ..recipes.classification import main as run
+
+
+def main(arguments: list[str]):
+    run(arguments)
