@@ -19,7 +19,7 @@ def make_model(folder: Path, labels: tuple[str, ...] = (), weights: bool = True,
         "intermediate_size": 32, "max_position_embeddings": 32, "initializer_range": 0.2, "hidden_dropout_prob": 0.05,
     }  # fmt: skip
     names = {"id2label": dict(enumerate(labels)), "label2id": {n: i for i, n in enumerate(labels)}} if labels else {}
-    config = BertConfig(**shape, **names, **config)
+    config = BertConfig(**shape | names | config)
     model_class = BertForSequenceClassification if labels else BertModel
     config.architectures = [model_class.__name__]
     config.save_pretrained(folder)
