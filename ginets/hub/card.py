@@ -61,8 +61,7 @@ def make_card(facts: CardFacts) -> ModelCard:
     ]
     data = ModelCardData(
         model_name=facts.name,
-        # A local folder is no model on the Hub, and the Hub refuses it as metadata.
-        base_model=None if Path(facts.base_model).exists() else facts.base_model,
+        base_model=None if _is_local(facts) else facts.base_model,  # metadata takes names on the Hub only
         datasets=[facts.dataset_id] if facts.dataset_id else None,
         library_name="transformers",
         pipeline_tag=facts.task_type,
@@ -74,9 +73,10 @@ def make_card(facts: CardFacts) -> ModelCard:
 
 def _body(facts: CardFacts) -> str:
     gates = _table("flag", facts.flags) if facts.flags else "None: this is the stock architecture.\n"
+    base = Path(facts.base_model).name if _is_local(facts) else facts.base_model
     parts = [
-        f"# {facts.name}\n\nFine-tuned from `{facts.base_model}` on {facts.dataset}.\n",
-        f"## Figures\n\nMeasured on {facts.split}; one run, seed {facts.seed}.\n\n{_table('metric', facts.metrics)}",
+        f"# {facts.name}\n\nFine-tuned from `{base}` on {facts.dataset}.\n",
+        f"## Figures\n\nMeasured on the {facts.split} split; one run, seed {facts.seed}.\n\n{_table('metric', facts.metrics)}",
         f"![learning curve]({facts.curve})\n" if facts.curve else "",
         f"## Inhibition\n\n{gates}",
         "Load it after `import ginets`, which registers the model family.\n" if facts.flags else "",
@@ -85,6 +85,10 @@ def _body(facts: CardFacts) -> str:
         f"## Versions\n\n{_table('package', versions())}",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _is_local(facts: CardFacts) -> bool:
+    return Path(facts.base_model).exists()
 
 
 def versions() -> dict[str, str]:

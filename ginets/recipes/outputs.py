@@ -74,11 +74,11 @@ def write_card(
         task_type="text-classification",
         dataset=f"GLUE {task.name}" if task else data_args.dataset_name or files,
         dataset_id=data_args.dataset_name or (HUB_DATASET if task and not data_args.files else None),
-        split="the validation split",
+        split="validation",
         metrics={name: float(metrics[f"eval_{name}"]) for name in names if f"eval_{name}" in metrics},
         seed=training_args.seed,
         flags={name: value for name, value in config.to_dict().items() if is_flag(name)},
-        hyperparameters={name: str(getattr(training_args, name)) for name in CARD_ARGUMENTS}
+        hyperparameters={name: training_args.to_dict()[name] for name in CARD_ARGUMENTS}
         | {"max_seq_length": data_args.max_seq_length},
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         curve=CURVE,

@@ -1,0 +1,36 @@
+"""Model cards: the figures in the metadata are those of the run, local paths stay out of it."""
+
+from ginets.hub.card import CardFacts, make_card
+
+
+FACTS = {
+    "name": "mine", "base_model": "org/base", "task_type": "text-classification", "dataset": "GLUE mrpc",
+    "dataset_id": "nyu-mll/glue", "split": "validation", "metrics": {"accuracy": 0.75, "f1": 0.8125}, "seed": 7,
+    "flags": {"gi_query_side": True}, "hyperparameters": {"learning_rate": 2e-05}, "command": "run_glue.py --seed 7",
+    "curve": "learning_curve.png",
+}  # fmt: skip
+
+
+def test_metadata_and_body():
+    card = make_card(CardFacts(**FACTS))
+    results = {r.metric_type: r.metric_value for r in card.data.eval_results}
+    assert results == {"accuracy": 0.75, "f1": 0.8125}
+    assert card.data.base_model == "org/base" and card.data.datasets == ["nyu-mll/glue"]
+    assert card.data.eval_results[0].dataset_split == "validation"
+    for part in (
+        "| f1 | 0.8125 |",
+        "| gi_query_side | True |",
+        "seed 7",
+        "run_glue.py --seed 7",
+        "| torch |",
+        "curve.png",
+    ):
+        assert part in card.text
+
+
+def test_local_base_model_is_named_without_its_path(tmp_path):
+    (tmp_path / "base").mkdir()
+    card = make_card(CardFacts(**FACTS | {"base_model": str(tmp_path / "base"), "flags": {}}))
+    assert card.data.base_model is None
+    assert "Fine-tuned from `base`" in card.text and str(tmp_path) not in card.text
+    assert "stock architecture" in card.text
