@@ -57,7 +57,7 @@ def test_python_blocks(workplace, monkeypatch, capsys):
 
 def test_shell_commands(workplace):
     text = "\n".join(blocks("bash")).replace("\\\n", " ")
-    commands = [line.split("#")[0].split() for line in text.splitlines()]
+    commands = [words for line in text.splitlines() if (words := line.split("#")[0].split())]
     assert {words[1] for words in commands if words[0] == "make"} == {"demo", "test"}
     others = [words for words in commands if words[0] != "make"]
     assert others
