@@ -37,7 +37,7 @@ from ginets.recipes.arguments import (
     RecipeTrainingArguments,
     parse,
 )
-from ginets.recipes.glue_data import DataArguments, load_examples, tokenize
+from ginets.recipes.glue_data import DataArguments, load_examples, position_limit, tokenize
 from ginets.recipes.heads import fit_head, head_labels, load_config
 
 
@@ -93,7 +93,7 @@ def run(
     config = load_config(model_args, gate_args)
     fit_head(config, examples, model_args, training_args.do_train)
     tokenizer = load_tokenizer(model_args, config)
-    splits = tokenize(examples, tokenizer, data_args)
+    splits = tokenize(examples, tokenizer, data_args, position_limit(config))
 
     set_seed(training_args.seed)
     trainer = make_trainer(load_model(model_args, config), tokenizer, examples, splits, data_args, training_args)

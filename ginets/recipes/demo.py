@@ -38,7 +38,7 @@ class Budget:
     learning_rate: float
 
 
-PRETRAINED = Budget(train_rows=480, epochs=3, batch_size=16, learning_rate=3e-4)
+PRETRAINED = Budget(train_rows=480, epochs=4, batch_size=16, learning_rate=2e-4)
 FROM_SCRATCH = Budget(train_rows=3000, epochs=10, batch_size=32, learning_rate=1e-3)
 TEST_ROWS = 180
 

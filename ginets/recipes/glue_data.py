@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from ginets.data.glue import HUB_DATASET, TASKS, Examples, Task, find_task, load_files, load_folder, load_hub
 from ginets.recipes.arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments, option
@@ -106,15 +106,27 @@ def load_examples(
     )
 
 
-def tokenize(examples: Examples, tokenizer: PreTrainedTokenizerBase, data_args: DataArguments) -> dict:
+def position_limit(config: PreTrainedConfig) -> int | None:
+    """The longest input that the model has positions for; None where there is no such limit."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and "roberta" in config.model_type:
+        return positions - config.pad_token_id - 1  # its positions are counted from behind the padding id
+    return positions
+
+
+def tokenize(
+    examples: Examples, tokenizer: PreTrainedTokenizerBase, data_args: DataArguments, limit: int | None = None
+) -> dict:
     """Splits as `datasets.Dataset` with `input_ids`, `attention_mask`, ..., `length` in tokens, `label` and `idx`.
 
     All but `train` are sorted by length, longest first, so that batches in order waste little padding; `idx` leads
-    back to the order of the source.
+    back to the order of the source. `limit` is the longest input that the model takes.
     """
-    longest = min(data_args.max_seq_length, tokenizer.model_max_length)
+    longest = min(data_args.max_seq_length, tokenizer.model_max_length, limit or data_args.max_seq_length)
     if longest < data_args.max_seq_length:
-        logger.warning("max_seq_length is %d; the tokenizer allows %d.", data_args.max_seq_length, longest)
+        logger.warning(
+            "max_seq_length is %d; the model takes %d: longer inputs are cut.", data_args.max_seq_length, longest
+        )
     padding = "max_length" if data_args.pad_to_max_length else False
 
     def encode(batch: dict) -> dict:
@@ -127,8 +139,8 @@ def tokenize(examples: Examples, tokenizer: PreTrainedTokenizerBase, data_args: 
               "test": data_args.max_predict_samples}  # fmt: skip
     tokenized = {}
     for split, rows in examples.splits.items():
-        limit = limits[split.partition("_")[0]]
-        rows = rows.select(range(min(limit, len(rows)))) if limit else rows
+        count = limits[split.partition("_")[0]]
+        rows = rows.select(range(min(count, len(rows)))) if count else rows
         rows = rows.map(
             encode, batched=True, desc=f"Tokenizing {split}", remove_columns=list(examples.text),
             load_from_cache_file=not data_args.overwrite_cache,

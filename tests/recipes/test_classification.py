@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, RobertaConfig
 
 import ginets
 from ginets.recipes.classification import main
+from ginets.recipes.glue_data import position_limit
 from tests.recipes.glue_fixtures import BAD, GOOD, make_model, make_sst2
 
 
@@ -183,3 +184,14 @@ def test_mnli_reports_both_halves(place, tmp_path):
     assert submission[0] == "index\tprediction"
     assert submission[1].split("\t")[1] in ("entailment", "neutral", "contradiction")
     assert Path(output / "MNLI-m.tsv").is_file()
+
+
+def test_inputs_are_cut_to_the_positions_of_the_model(tmp_path):
+    """The tiny model has 32 positions, the default length is 128; RoBERTa counts from behind its padding id."""
+    (tmp_path / "dev.csv").write_text(f"text,label\n{'good ' * 60},1\nbad,0\n")
+    figures = main(
+        ["--model_name_or_path", str(make_model(tmp_path / "m", labels=("0", "1"))), "--use_cpu", "--output_dir",
+         str(tmp_path / "out"), "--do_eval", "--validation_file", str(tmp_path / "dev.csv")]
+    )  # fmt: skip
+    assert figures["eval_samples"] == 2
+    assert position_limit(RobertaConfig(max_position_embeddings=514)) == 512
