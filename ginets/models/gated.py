@@ -7,20 +7,12 @@ backbone get it. The stock classes are inherited, so tensors, heads and forward 
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import initialization as init
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.bert.modeling_bert import eager_attention_forward
-from transformers.utils import logging
 
 from ..ops.gate import gate_projection
 from .flags import GateFlags
-
-
-logger = logging.get_logger(__name__)
-
-
-class SelectLinear(nn.Linear):
-    """The second map of a gate. A type of its own, so that `_init_weights` can tell it: it starts at zero."""
+from .pretrained import InhibitedPreTrainedMixin, ZeroLinear
 
 
 class GatedAttention(nn.Module):
@@ -41,7 +33,7 @@ class GatedAttention(nn.Module):
         rank = self.all_head_size if config.gi_rank is None else config.gi_rank
         for side in config.inhibited_sides:
             self.add_module(f"inhibition_{side}", nn.Linear(config.hidden_size, rank))
-            self.add_module(f"select_{side}", SelectLinear(rank, self.all_head_size))
+            self.add_module(f"select_{side}", ZeroLinear(rank, self.all_head_size))
 
     def gated(self, projection: torch.Tensor, side: str, hidden_states: torch.Tensor) -> torch.Tensor:
         """`projection` times the gate of `side` ("q" or "k"), or `projection` itself where that side has none.
@@ -100,47 +92,8 @@ class GatedBertAttention(GatedAttention):
         return projected.unflatten(-1, (-1, self.attention_head_size)).transpose(1, 2)
 
 
-class InhibitedPreTrainedMixin:
-    """Mixin for a `PreTrainedModel`: build the stock model, put the family's own parts in, initialise once.
-
-    A family's backbone overrides `adapt`; heads inherit and get the family's backbone in place of the stock one.
-    """
-
-    def __init__(self, config, *args, **kwargs):
-        with init.no_init_weights():  # everything is initialised once, below, when all parts are there
-            super().__init__(config, *args, **kwargs)
-            self.adapt(config)
-        self.post_init()
-
-    def adapt(self, config):
-        """Replaces stock parts by the family's. For a head: its backbone."""
-        name = self.base_model_prefix
-        backbone = getattr(self, name, None)  # not there yet in a head of your own that builds it afterwards
-        if backbone is not None and not isinstance(backbone, InhibitedPreTrainedMixin):
-            setattr(self, name, self.build_backbone(config, backbone))
-
-    def build_backbone(self, config, stock):
-        """The family's backbone with the options of the `stock` one."""
-        raise NotImplementedError(f"{type(self).__name__} must say which backbone its heads sit on")
-
-    def warn_if_nothing_is_on(self, projections: tuple[str, ...]):
-        if not (projections and self.config.inhibited_layers):
-            logger.warning(
-                f"{type(self).__name__}: no side is on, so this is numerically the stock model. Set `gi_query_side` "
-                "or `gi_key_side` (and a `gi_layer_num` above 0) in the config to switch inhibition on."
-            )
-
-
 class GatedPreTrainedMixin(InhibitedPreTrainedMixin):
-    """`InhibitedPreTrainedMixin` for gates: they start as the identity."""
-
-    @torch.no_grad()
-    def _init_weights(self, module):
-        """Gates start closed at 1: `select` is zero, so S = 0 and G = gelu(0) + 1 = 1 for every level."""
-        super()._init_weights(module)
-        if isinstance(module, SelectLinear):
-            init.zeros_(module.weight)
-            init.zeros_(module.bias)
+    """`InhibitedPreTrainedMixin` for BERT-like backbones."""
 
     def gate_layers(self, self_attention: type[nn.Module], cross_attention: type[nn.Module]):
         """Puts gated attention into the layers of a BERT-like backbone (`self.encoder.layer`) that the config names."""

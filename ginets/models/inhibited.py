@@ -1,34 +1,28 @@
 """Inhibited low-rank branches (InA) as model parts: what every family that has them shares."""
 
-import math
-
 import torch
 from torch import nn
-from transformers import initialization as init
 
-from ..ops.inhibited_lowrank import inhibited_lowrank
+from ..ops.inhibited_lowrank import inhibit_ranks
 from .flags import InAFlags
-from .gated import InhibitedPreTrainedMixin
+from .pretrained import KaimingLinear, ZeroLinear
 
 
 class InhibitedLowRank(nn.Module):
-    """One branch beside one projection: `A` (r, in), `B` (out, r); `B` starts at zero, so the branch starts silent."""
+    """One branch beside one projection: `A` (in → r), `B` (r → out); `B` starts at zero, so the branch is silent."""
 
     def __init__(self, in_features: int, out_features: int, config: InAFlags):
         super().__init__()
         self.config = config
-        self.A = nn.Parameter(torch.empty(config.ina_rank, in_features))
-        self.B = nn.Parameter(torch.empty(out_features, config.ina_rank))
+        self.A = KaimingLinear(in_features, config.ina_rank, bias=False)
+        self.B = ZeroLinear(config.ina_rank, out_features, bias=False)
         self.dropout = nn.Dropout(config.ina_dropout)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """`(..., in)` → `(..., out)`."""
         config = self.config
-        scaling = config.ina_alpha / config.ina_rank
-        return inhibited_lowrank(self.dropout(hidden_states), self.A, self.B, config.inhibition_level, scaling)
-
-    def extra_repr(self) -> str:
-        return f"in={self.A.shape[1]}, r={self.A.shape[0]}, out={self.B.shape[0]}"
+        ranks = inhibit_ranks(self.A(self.dropout(hidden_states)), config.inhibition_level)
+        return self.B(ranks * (config.ina_alpha / config.ina_rank))
 
 
 class InhibitedProjections(nn.Module):
@@ -49,14 +43,3 @@ class InhibitedProjections(nn.Module):
         projected = getattr(self, name)(hidden_states)
         branch = self._modules.get(f"ina_{name}")
         return projected if branch is None else projected + branch(hidden_states)
-
-
-class InAPreTrainedMixin(InhibitedPreTrainedMixin):
-    """`InhibitedPreTrainedMixin` for branches: initialised as LoRA is, `A` Kaiming-uniform and `B` zero."""
-
-    @torch.no_grad()
-    def _init_weights(self, module):
-        super()._init_weights(module)
-        if isinstance(module, InhibitedLowRank):
-            init.kaiming_uniform_(module.A, a=math.sqrt(5))
-            init.zeros_(module.B)

@@ -18,10 +18,3 @@ NEGATIVE_SLOPE = 0.01
 def inhibit_ranks(ranks: torch.Tensor, level: float) -> torch.Tensor:
     """Ranks `(..., r)` below `level` times the token's strongest one are scaled to 1 %; the others lose that share."""
     return F.leaky_relu(inhibit(ranks, level), NEGATIVE_SLOPE) if level else ranks
-
-
-def inhibited_lowrank(
-    hidden_states: torch.Tensor, A: torch.Tensor, B: torch.Tensor, level: float, scaling: float
-) -> torch.Tensor:
-    """The branch for `hidden_states` `(..., in)`, `A` `(r, in)`, `B` `(out, r)`: a tensor `(..., out)`."""
-    return F.linear(inhibit_ranks(F.linear(hidden_states, A), level) * scaling, B)

@@ -65,7 +65,7 @@ def test_at_level_zero_it_is_lora():
         stock, peft.LoraConfig(r=4, lora_alpha=6, target_modules=["q_proj", "down_proj"])
     ).eval()
     weights = {
-        name.replace("base_model.model.", "").replace(".default.weight", "").replace("lora_", ""): parameter
+        name.replace("base_model.model.", "").replace(".default", "").replace("lora_", ""): parameter
         for name, parameter in lora.named_parameters()
         if "lora_" in name
     }
@@ -114,7 +114,7 @@ def test_start_and_plain_projections():
     branches = {name: p for name, p in model.named_parameters() if ".ina_" in name}
     assert len(branches) == 3 * 7 * 2
     for name, parameter in branches.items():
-        if name.endswith(".B"):
+        if name.endswith(".B.weight"):
             assert parameter.abs().max() == 0
         else:  # Kaiming uniform with a = sqrt(5): U(±1/sqrt(in))
             bound = parameter.shape[1] ** -0.5
@@ -171,3 +171,17 @@ def test_variants_of_llama(rope, tied, kv_heads):
     ours.load_state_dict(stock.state_dict(), strict=False)
     assert torch.equal(ours(**inputs()).logits, stock(**inputs()).logits)
     assert (ours.lm_head.weight is ours.model.embed_tokens.weight) == tied
+
+
+def test_the_plan_for_tensor_parallelism_names_every_branch():
+    """B is cut where the projection's outputs are, A where its inputs are; the other one is replicated."""
+    plan = config("llama_ina").base_model_tp_plan
+    model = LlamaInAModel(config("llama_ina", ina_target_modules=ALL))
+    for name, _ in model.named_modules():
+        if name.rpartition(".")[2].startswith("ina_"):
+            place = (
+                name.replace("layers.0", "layers.*").replace("layers.1", "layers.*").replace("layers.2", "layers.*")
+            )
+            cut = {part: plan.get(f"{place}.{part}") for part in ("A", "B")}
+            row = name.endswith(("o_proj", "down_proj"))
+            assert cut == ({"A": "rowwise", "B": None} if row else {"A": None, "B": "colwise"})

@@ -111,6 +111,15 @@ def test_gradient_checkpointing_changes_nothing(model_type, reentrant):
 
 
 @pytest.mark.parametrize("model_type", BY_TYPE)
+def test_gradient_checkpointing_from_the_config(model_type):
+    """The old switch in the config: the stock parts use it up while they are built and are then replaced."""
+    plain = BY_TYPE[model_type].prefix + "ForSequenceClassification"
+    for on in (True, False):
+        model = getattr(ginets, plain)(config(model_type, gradient_checkpointing=on, **ON[model_type]))
+        assert model.is_gradient_checkpointing == on
+
+
+@pytest.mark.parametrize("model_type", BY_TYPE)
 def test_output_attentions_and_hidden_states(model_type):
     model = build(model_type)
     model.set_attn_implementation("eager")

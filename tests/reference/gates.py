@@ -57,6 +57,6 @@ def attach_branches(stock, ours):
 
             def add(linear, args, output, held=held):
                 scaling = config.ina_alpha / config.ina_rank
-                return output + branch(args[0], held.A, held.B, config.inhibition_level, scaling)
+                return output + branch(args[0], held.A.weight, held.B.weight, config.inhibition_level, scaling)
 
             stock.get_submodule(f"{parent}.{own.removeprefix('ina_')}").register_forward_hook(add)

@@ -23,7 +23,8 @@ from transformers.models.deberta_v2.modeling_deberta_v2 import (
 )
 
 from ...ops.disentangled_bias import compute_dtype, disentangled_bias, offset_index
-from ..gated import GatedAttention, GatedPreTrainedMixin
+from ..gated import GatedAttention
+from ..pretrained import InhibitedPreTrainedMixin
 from .configuration_deberta_v2_gi import DebertaV2GIConfig
 
 
@@ -223,7 +224,7 @@ class DebertaV2GIEncoder(DebertaV2Encoder):
         return result if return_dict else result.to_tuple()
 
 
-class DebertaV2GIMixin(GatedPreTrainedMixin):
+class DebertaV2GIMixin(InhibitedPreTrainedMixin):
     """Placed before a stock DebertaV2 class: our config, our backbone."""
 
     config: DebertaV2GIConfig

@@ -13,6 +13,12 @@ class LlamaInAConfig(InAFlags, LlamaConfig):
     """`LlamaConfig` plus the flags of [`InAFlags`]. Without flags it is the stock model."""
 
     model_type = "llama_ina"
+    # A branch follows its projection: B is cut where the outputs are, A where the inputs are. A's partial ranks are
+    # summed before the maximum is taken.
+    base_model_tp_plan = LlamaConfig.base_model_tp_plan | {
+        "{}.ina_{}.{}".format(*projection.rsplit(".", 1), "B" if style == "colwise" else "A"): style
+        for projection, style in LlamaConfig.base_model_tp_plan.items()
+    }
 
 
 __all__ = ["LlamaInAConfig"]

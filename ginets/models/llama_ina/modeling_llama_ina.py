@@ -17,7 +17,8 @@ from transformers.models.llama.modeling_llama import (
     eager_attention_forward,
 )
 
-from ..inhibited import InAPreTrainedMixin, InhibitedProjections
+from ..inhibited import InhibitedProjections
+from ..pretrained import InhibitedPreTrainedMixin
 from .configuration_llama_ina import LlamaInAConfig
 
 
@@ -64,7 +65,7 @@ class LlamaInAMLP(InhibitedProjections, LlamaMLP):
         return self.project("down_proj", gate * self.project("up_proj", hidden_states))
 
 
-class LlamaInAMixin(InAPreTrainedMixin):
+class LlamaInAMixin(InhibitedPreTrainedMixin):
     """Placed before a stock Llama class: our config, our backbone."""
 
     config: LlamaInAConfig
