@@ -17,8 +17,10 @@ from torch.autograd import forward_ad
 from torch.nn import functional
 
 
-# Rows per block. On a CPU the scores of a block should stay in cache; an accelerator wants few, large products.
+# Rows per block and scores per slab of heads. On a CPU both should stay in cache; an accelerator wants few, large
+# products.
 CPU_BLOCK_ROWS = 64
+CPU_SLAB_SCORES = 2**20
 ACCELERATOR_BLOCK_ROWS = 256
 
 
@@ -115,20 +117,25 @@ def _plain_bias(query, key, pos_key, pos_query, mask):
     return bias
 
 
-def _blocks(content: torch.Tensor, columns: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Batch, row and offset slices that cover `content`: a CPU takes the batch in turns, an accelerator at once."""
-    batch, _, length, _ = content.shape
-    on_cpu = content.device.type == "cpu"
-    block_rows = CPU_BLOCK_ROWS if on_cpu else ACCELERATOR_BLOCK_ROWS
-    batch_step = max(1, block_rows // length) if on_cpu else batch
-    for start in range(0, length, block_rows):
-        stop = min(start + block_rows, length)
-        for first in range(0, batch, batch_step):
-            yield (
-                slice(first, first + batch_step),
-                slice(start, stop),
-                slice(length - stop, length - start + columns),
-            )
+def _slabs(query: torch.Tensor, key: torch.Tensor) -> Iterator[tuple[slice, slice]]:
+    """Batch and head slices: both terms of a slab are done before the next one. On an accelerator all is one slab."""
+    batch, heads, length, _ = query.shape
+    batch_step, head_step = batch, heads
+    if query.device.type == "cpu":
+        batch_step = max(1, CPU_BLOCK_ROWS // length)
+        head_step = min(heads, max(1, CPU_SLAB_SCORES // (batch_step * length * key.shape[2])))
+    for first in range(0, batch, batch_step):
+        for head in range(0, heads, head_step):
+            yield slice(first, first + batch_step), slice(head, head + head_step)
+
+
+def _blocks(content: torch.Tensor, columns: int) -> Iterator[tuple[slice, slice]]:
+    """Row slices that cover `content` and for each the rows of the table that it needs."""
+    length = content.shape[2]
+    step = CPU_BLOCK_ROWS if content.device.type == "cpu" else ACCELERATOR_BLOCK_ROWS
+    for start in range(0, length, step):
+        stop = min(start + step, length)
+        yield slice(start, stop), slice(length - stop, length - start + columns)
 
 
 def _by_head(block: torch.Tensor) -> torch.Tensor:
@@ -144,53 +151,80 @@ class _BlockedBias(torch.autograd.Function):
         ctx.save_for_backward(query, key, pos_key, pos_query, mask)
         bias = query.new_empty(*query.shape[:3], key.shape[2])
         addend = (query.new_zeros(()) if mask is None else mask).expand_as(bias)
-        for content, table, transposed in ((query, pos_key, False), (key, pos_query, True)):
-            if table is None:
-                continue
-            source, target = (addend.transpose(2, 3), bias.transpose(2, 3)) if transposed else (addend, bias)
-            for batch, rows, offsets in _blocks(content, target.shape[3]):
-                block = target[batch, :, rows]
-                scores = torch.bmm(_by_head(content[batch, :, rows]), table[:, offsets].transpose(1, 2))
-                scores = scores.unflatten(1, (block.shape[0], block.shape[2])).transpose(0, 1)
-                torch.add(source[batch, :, rows], band(scores, target.shape[3]), out=block)
-            addend = bias
+        for slab in _slabs(query, key):
+            source, target = addend[slab], bias[slab]
+            if pos_key is not None:
+                _add_term(query[slab], pos_key[slab[1]], source, target)
+                source = target
+            if pos_query is not None:
+                _add_term(key[slab], pos_query[slab[1]], source.transpose(2, 3), target.transpose(2, 3))
         return bias
 
     @staticmethod
     def backward(ctx, grad):
-        query, key, pos_key, pos_query, _ = ctx.saved_tensors
+        query, key, pos_key, pos_query, _ = operands = ctx.saved_tensors
+        needed = ctx.needs_input_grad
         if torch.is_grad_enabled():  # create_graph=True: the blocks below would cut the graph
-            inputs = [x for x, needed in zip(ctx.saved_tensors, ctx.needs_input_grad, strict=True) if needed]
-            bias = _plain_bias(*ctx.saved_tensors)
-            found = iter(torch.autograd.grad(bias, inputs, grad, create_graph=True, allow_unused=True))
-            return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
-        query_needed, key_needed, pos_key_needed, pos_query_needed, _ = ctx.needs_input_grad
-        query_grad, pos_key_grad = _term_backward(query, pos_key, grad, query_needed, pos_key_needed)
-        key_grad, pos_query_grad = _term_backward(key, pos_query, grad.transpose(2, 3), key_needed, pos_query_needed)
-        return query_grad, key_grad, pos_key_grad, pos_query_grad, None
+            inputs = [x for x, wanted in zip(operands, needed, strict=True) if wanted]
+            found = torch.autograd.grad(_plain_bias(*operands), inputs, grad, create_graph=True, allow_unused=True)
+            found = iter(found)
+            return tuple(next(found) if wanted else None for wanted in needed)
+        terms = [
+            (query, pos_key, grad, *_zeros(query, pos_key, needed[0], needed[2])),
+            (key, pos_query, grad.transpose(2, 3), *_zeros(key, pos_query, needed[1], needed[3])),
+        ]
+        spare = {}
+        for slab in _slabs(query, key):
+            for content, table, term_grad, content_grad, table_grad in terms:
+                if table is not None:
+                    _add_gradients(
+                        content[slab],
+                        table[slab[1]],
+                        term_grad[slab],
+                        None if content_grad is None else content_grad[slab],
+                        None if table_grad is None else table_grad[slab[1]],
+                        spare,
+                    )
+        (*_, query_grad, pos_key_grad), (*_, key_grad, pos_query_grad) = terms
+        grads = (query_grad, key_grad, pos_key_grad, pos_query_grad)
+        return *(x if x is None else x.to(y.dtype) for x, y in zip(grads, operands, strict=False)), None
 
 
-def _term_backward(content, table, grad, content_needed, table_needed):
-    """Gradients of one term with respect to its content and its table; None where there is none."""
+def _add_term(content, table, source, target):
+    """`target = source + term`, block by block; `target` may be `source`."""
+    for rows, offsets in _blocks(content, target.shape[3]):
+        block = content[:, :, rows]
+        scores = torch.bmm(_by_head(block), table[:, offsets].transpose(1, 2))
+        scores = scores.unflatten(1, (block.shape[0], block.shape[2])).transpose(0, 1)
+        torch.add(source[:, :, rows], band(scores, target.shape[3]), out=target[:, :, rows])
+
+
+def _zeros(content, table, content_needed, table_needed):
+    """Room for the gradients of a term; None for those not needed."""
     if table is None:
         return None, None
-    content_grad = torch.empty_like(content) if content_needed else None
-    # Summed over blocks, in float32 if the table is a half-precision one.
-    table_grad = (
-        torch.zeros_like(table, dtype=torch.promote_types(table.dtype, torch.float32)) if table_needed else None
+    # That of the table is summed over blocks: in float32 even if the table is a half-precision one.
+    dtype = torch.promote_types(table.dtype, torch.float32)
+    return (
+        torch.empty_like(content) if content_needed else None,
+        torch.zeros_like(table, dtype=dtype) if table_needed else None,
     )
-    scores_grad = None
-    for batch, rows, offsets in _blocks(content, grad.shape[3]):
-        block, block_grad = content[batch, :, rows], grad[batch, :, rows]
+
+
+def _add_gradients(content, table, grad, content_grad, table_grad, spare):
+    """Writes the gradient of `content` and adds that of `table`, where there is room for it.
+
+    `spare` keeps one buffer of each shape: blocks of one shape overwrite the same band, the zeros beside it stay.
+    """
+    for rows, offsets in _blocks(content, grad.shape[3]):
+        block = content[:, :, rows]
         shape = (block.shape[1], block.shape[0], block.shape[2], offsets.stop - offsets.start)
-        # Blocks of one shape overwrite the same band; the zeros beside it stay.
-        if scores_grad is None or scores_grad.shape != shape:
-            scores_grad = content.new_zeros(shape)
-        band(scores_grad, grad.shape[3]).copy_(block_grad.transpose(0, 1))
-        by_head = scores_grad.flatten(1, 2)
-        if content_needed:
+        if shape not in spare:
+            spare[shape] = content.new_zeros(shape)
+        band(spare[shape], grad.shape[3]).copy_(grad[:, :, rows].transpose(0, 1))
+        by_head = spare[shape].flatten(1, 2)
+        if content_grad is not None:
             product = torch.bmm(by_head, table[:, offsets]).unflatten(1, shape[1:3])
-            content_grad[batch, :, rows] = product.transpose(0, 1)
-        if table_needed:
+            content_grad[:, :, rows] = product.transpose(0, 1)
+        if table_grad is not None:
             table_grad[:, offsets] += torch.bmm(by_head.transpose(1, 2), _by_head(block))
-    return content_grad, None if table_grad is None else table_grad.to(table.dtype)

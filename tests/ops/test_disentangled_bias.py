@@ -25,9 +25,11 @@ def operands(terms, query_length, key_length, dtype=torch.float64, batch=2, head
     return draw(batch, heads, query_length, size), draw(batch, heads, key_length, size), *tables
 
 
-@pytest.fixture(params=[3, 64], ids=["many blocks", "one block"])
+@pytest.fixture(params=[(3, 1), (64, 2**20)], ids=["many blocks", "one block"])
 def blocks(request, monkeypatch):
-    monkeypatch.setattr(module, "CPU_BLOCK_ROWS", request.param)
+    rows, scores = request.param
+    monkeypatch.setattr(module, "CPU_BLOCK_ROWS", rows)
+    monkeypatch.setattr(module, "CPU_SLAB_SCORES", scores)
 
 
 @pytest.mark.parametrize(
