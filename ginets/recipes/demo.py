@@ -62,9 +62,18 @@ def main(argv: Sequence[str]) -> dict[str, float]:
         `<model>_<figure>` → value, for the models `stock` and `gated`.
     """
     args, gate_args = parse([DemoArguments, GateArguments], list(argv), prog="run_glue --demo")
-    started = time.perf_counter()
+    threads = torch.get_num_threads()
     # With batches this small, threads that wait for each other cost more than they give wherever a core is busy.
     torch.set_num_threads(1)
+    try:
+        return compare(args, gate_args)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def compare(args: DemoArguments, gate_args: GateArguments) -> dict[str, float]:
+    """Data, both models, table and picture."""
+    started = time.perf_counter()
     folder = Path(args.output_dir)
     pretrained = None if args.from_scratch else pretrained_folder()
     budget = PRETRAINED if pretrained else FROM_SCRATCH
