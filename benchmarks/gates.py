@@ -9,12 +9,12 @@ formula word by word: `select` evaluated twice, one maximum over the whole tenso
 from types import MethodType
 
 import torch
-from paired import arguments, compare, report
 from torch.nn import functional as F
 from transformers import BertConfig, BertForSequenceClassification
 
 from ginets import BertGIConfig, BertGIForSequenceClassification
 from ginets.models.gated import GatedAttention
+from paired import arguments, compare, report
 
 
 def original_gated(self, projection, side, hidden_states):

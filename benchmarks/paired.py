@@ -84,7 +84,12 @@ def arguments(description: str, **defaults) -> argparse.Namespace:
 
 def report(options: argparse.Namespace, figures: dict):
     """Prints the figures with the options and the environment as JSON, and writes them to `--out`."""
-    settings = {name: value for name, value in vars(options).items() if name != "out"}
+    # of a folder its name: where it lies says nothing to a reader
+    settings = {
+        name: Path(value).name if isinstance(value, str) and Path(value).exists() else value
+        for name, value in vars(options).items()
+        if name != "out"
+    }
     text = json.dumps({"figures": figures, "options": settings, "environment": environment(options.device)}, indent=2)
     sys.stdout.write(text + "\n")
     if options.out:

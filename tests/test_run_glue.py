@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ginets.recipes import demo
-from ginets.recipes.classification import main
+from ginets.recipes.glue import main
 from tests.recipes.glue_fixtures import make_model, make_sst2
 
 

@@ -1,6 +1,6 @@
 """`ginets glue`: fine-tune on GLUE or your own files."""
 
-from ..recipes.classification import main as run
+from ..recipes.glue import main as run
 
 
 def main(arguments: list[str]):

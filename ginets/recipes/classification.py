@@ -5,12 +5,9 @@ the run before weights are read.
 """
 
 import logging
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from huggingface_hub.errors import StrictDataclassError
 from torch.utils.data import SequentialSampler
 from transformers import (
     AutoModelForSequenceClassification,
@@ -26,7 +23,6 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from ginets.data.glue import Examples
-from ginets.data.tabular import DataError
 from ginets.metrics.glue import compute
 from ginets.recipes import outputs
 from ginets.recipes.arguments import (
@@ -35,38 +31,12 @@ from ginets.recipes.arguments import (
     GateArguments,
     ModelArguments,
     RecipeTrainingArguments,
-    parse,
 )
 from ginets.recipes.glue_data import DataArguments, load_examples, position_limit, tokenize
 from ginets.recipes.heads import fit_head, head_labels, load_config
 
 
 logger = logging.getLogger(__name__)
-
-USER_ERRORS = (ArgumentsError, DataError, StrictDataclassError, ImportError)
-
-
-def main(argv: Sequence[str] | None = None) -> dict[str, float]:
-    """The command `run_glue`: parse, run, and exit with code 2 and one line if the input cannot be used."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    logging.getLogger("ginets").setLevel(logging.INFO)
-    try:
-        if not argv or "--demo" in argv:
-            from ginets.recipes import demo
-
-            return demo.main(argv)
-        try:
-            parsed = parse(
-                [ModelArguments, GateArguments, DataArguments, RecipeTrainingArguments], argv, prog="run_glue"
-            )
-        except ValueError as error:  # also from the checks of `TrainingArguments`
-            raise ArgumentsError(str(error)) from error
-        model_args, gate_args, data_args, training_args = parsed
-        return run(model_args, data_args, training_args, gate_args)
-    except USER_ERRORS as error:
-        print(f"run_glue: error: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2) from error
 
 
 def run(

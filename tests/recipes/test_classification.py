@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, RobertaConfig
 
 import ginets
-from ginets.recipes.classification import main
+from ginets.recipes.glue import main
 from ginets.recipes.glue_data import position_limit
 from tests.recipes.glue_fixtures import BAD, GOOD, make_model, make_sst2
 
