@@ -114,6 +114,17 @@ def test_what_the_stock_config_holds_is_kept(bert):
     assert model.dtype == torch.bfloat16 and model.config.name_or_path == str(bert)
 
 
+@pytest.mark.parametrize("kind", BY_TYPE)
+def test_converting_a_config_changes_nothing_but_type_and_flags(kind):
+    """Also fields that no class declares (DeBERTa has some) and those that `to_dict` drops."""
+    extra = {"num_labels": 5, "attention_head_size": 8, "note": "kept", "chunk_size_feed_forward": 3}
+    plain = stock_config(kind, attn_implementation="eager", **extra, **ON[kind])
+    converted = AutoModel.from_config(plain).config
+    ours = {name: value for name, value in converted.to_dict().items() if name in plain.to_dict()}
+    assert ours | {"model_type": None} == plain.to_dict() | {"model_type": None}
+    assert converted._attn_implementation == "eager" and converted.note == "kept"
+
+
 def test_both_sides_written_false_give_a_gate_free_model_with_a_warning(bert, caplog):
     edit(bert, gi_query_side=False, gi_key_side=False)
     model = AutoModelForMaskedLM.from_pretrained(bert)
