@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 import transformers
-from paired import arguments, compare, report
 from transformers import DebertaV2Config, DebertaV2ForTokenClassification
 
 from ginets import DebertaV2GIConfig, DebertaV2GIForTokenClassification
+from paired import arguments, compare, report
 
 
 V3_BASE = {
