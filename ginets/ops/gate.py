@@ -45,15 +45,15 @@ def _maximum(scores: torch.Tensor, scope: str) -> torch.Tensor:
 class _GateProjection(torch.autograd.Function):
     """`gate_projection` with a hand-written backward (ties share the gradient of the maximum, as in `amax`).
 
-    It keeps its two inputs, computes the GELU again and reuses its own temporaries: fresh memory costs more than the
-    arithmetic.
+    It keeps its two inputs, computes the GELU again and works in place: fresh memory costs more than the arithmetic.
     """
 
     @staticmethod
     def forward(ctx, projection, scores, level, scope):
         ctx.save_for_backward(projection, scores)
         ctx.level, ctx.scope = level, scope
-        excess = F.gelu(inhibit(scores, level, scope))
+        excess = _subtract_maximum(scores, level, scope)
+        torch.ops.aten.gelu.out(excess, out=excess)
         return torch.addcmul(projection, projection, excess, out=excess)
 
     @staticmethod
@@ -64,14 +64,20 @@ class _GateProjection(torch.autograd.Function):
             needed = [x for x in (projection, scores) if x.requires_grad]
             grads = torch.autograd.grad(_plain(projection, scores, level, scope), needed, grad, create_graph=True)
             return None if len(needed) == 1 else grads[0], grads[-1], None, None
-        inhibited = inhibit(scores, level, scope)
+        inhibited = _subtract_maximum(scores, level, scope)
         grad_scores = grad * projection
         torch.ops.aten.gelu_backward.grad_input(grad_scores, inhibited, grad_input=grad_scores)
+        excess = torch.ops.aten.gelu.out(inhibited, out=inhibited)
+        grad_projection = torch.addcmul(grad, grad, excess, out=excess)
         if level:
             # the distance to the maximum is 0 for the winners and below 0 for all others: sign + 1 marks them
-            winners = (scores - _maximum(scores, scope)).sign_().add_(1)
+            winners = _subtract_maximum(scores, 1, scope).sign_().add_(1)
             whole = scope == "batch"
             total, ties = (x.sum() if whole else x.sum(-1, keepdim=True) for x in (grad_scores, winners))
             grad_scores.addcmul_(winners, total / ties, value=-level)
-        excess = F.gelu(inhibited)
-        return torch.addcmul(grad, grad, excess, out=excess), grad_scores, None, None
+        return grad_projection, grad_scores, None, None
+
+
+def _subtract_maximum(scores, level, scope):
+    """`inhibit`, always in fresh memory."""
+    return torch.sub(scores, _maximum(scores, scope), alpha=level) if level else scores.clone()
