@@ -1,4 +1,4 @@
-# Two commands do everything on a fresh machine with Python 3.10 or newer: `make demo` and `make test`.
+# Two commands do everything on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,7 +22,8 @@ lint: $(VENV)/.dev
 zoo: $(VENV)/.dev
 	$(BIN)/python -c "from ginets.models.zoo import write_readme; write_readme()"
 
-# torch comes first and by version: a bare `torch` would bring gigabytes of CUDA libraries
+# torch comes first and in the tested version, so that nothing else picks another. Where PyPI would send a build with
+# CUDA that you do not need: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test
 $(VENV)/.torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet "$$(grep '^torch==' constraints.txt)"

@@ -26,7 +26,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     license_files=["LICENSE"],
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     # the zoo is data: models/<name>/config.json, installed as ginets.zoo
     packages=[*find_packages(include=["ginets", "ginets.*"]), "ginets.zoo"],
     package_dir={"ginets.zoo": "models"},

@@ -64,7 +64,7 @@ def randomise(model: PreTrainedModel, scale: float = 0.5) -> PreTrainedModel:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if any(part in name for part in ("inhibition_", "select_", ".ina_", "query", "key", "q_proj", "k_proj")):
+            if any(part in name for part in ("inhibition_", "select_", "_ina.", "query", "key", "q_proj", "k_proj")):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
     return model
 

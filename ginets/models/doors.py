@@ -14,7 +14,7 @@ from .flags import FlagError, InhibitionFlags, is_flag
 SWITCHES = ("gi_query_side", "gi_key_side", "ina_target_modules")
 
 
-def edited(config: PreTrainedConfig, extra: dict) -> dict:
+def written_flags(config: PreTrainedConfig, extra: dict) -> dict:
     """The gate flags written in a stock config, overridden by those among the keyword arguments `extra`."""
     return {name: value for source in (vars(config), extra) for name, value in source.items() if is_flag(name)}
 
@@ -25,19 +25,16 @@ def convert_config(config: PreTrainedConfig, config_class: type[InhibitionFlags]
     Raises:
         FlagError: a flag is unknown or out of range, or none of them says where the mechanism sits.
     """
+    fields = config.to_dict() | flags
+    fields.pop("model_type", None)
+    converted = config_class.from_dict(fields)  # refuses what is unknown or out of range
+    converted._attn_implementation = config._attn_implementation  # `to_dict` drops it
     if not any(name in flags for name in SWITCHES):
         name, value = next(iter(flags.items()))
         known = [switch for switch in SWITCHES if switch in config_class.__dataclass_fields__]
         raise FlagError(
             name, value, f"only beside a flag that says where the mechanism sits ({', '.join(known)}); none is set"
         )
-    fields = config.to_dict() | flags
-    fields.pop("model_type", None)
-    converted = config_class.from_dict(fields)
-    converted.name_or_path = config.name_or_path
-    # these are not serialised; `to_dict` drops them
-    converted._attn_implementation = config._attn_implementation
-    converted._experts_implementation = config._experts_implementation
     return converted
 
 
@@ -45,7 +42,7 @@ def make_door(stock: type[PreTrainedModel], ours: type[PreTrainedModel]) -> type
     """The stand-in for `stock` in an Auto mapping: `ours` for configs with flags, `stock` for all others."""
 
     def choose(config, kwargs):
-        flags = edited(config, kwargs)
+        flags = written_flags(config, kwargs)
         if not flags:
             return stock, config
         for name in flags.keys() & kwargs.keys():

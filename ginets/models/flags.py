@@ -29,6 +29,9 @@ class FlagError(StrictDataclassError):
         super().__init__(f"config flag `{flag}` is {value!r}; allowed: {allowed}.")
         self.flag, self.value, self.allowed = flag, value, allowed
 
+    def __reduce__(self):  # so that it survives the way out of a worker process
+        return type(self), (self.flag, self.value, self.allowed)
+
 
 def is_flag(name: str) -> bool:
     """Whether a config key is spelt like one of ours (which does not mean that it exists)."""

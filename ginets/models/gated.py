@@ -29,7 +29,6 @@ class GatedAttention(nn.Module):
 
     def add_gates(self, config: GateFlags):
         """Adds the gates of the sides that `config` switches on. Shapes: hidden → rank → all heads."""
-        self.gate_config = config
         rank = self.all_head_size if config.gi_rank is None else config.gi_rank
         for side in config.inhibited_sides:
             self.add_module(f"inhibition_{side}", nn.Linear(config.hidden_size, rank))
@@ -46,7 +45,7 @@ class GatedAttention(nn.Module):
         if inhibition is None:
             return projection
         scores = self._modules[f"select_{side}"](F.gelu(inhibition(hidden_states)))
-        config = self.gate_config
+        config = self.config
         return gate_projection(projection, scores, config.inhibition_level, config.inhibition_scope)
 
 

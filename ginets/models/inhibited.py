@@ -28,18 +28,18 @@ class InhibitedLowRank(nn.Module):
 class InhibitedProjections(nn.Module):
     """Mixin for a stock module with linear projections: branches beside those that the config names.
 
-    The projections stay the plain `nn.Linear` modules they are. The branch of `q_proj` is `ina_q_proj`: a name that
-    does not end in `.q_proj`, by which adapters choose their targets.
+    The projections stay the plain `nn.Linear` modules they are. The branch of `q_proj` is `q_proj_ina`: a name that
+    does not end in `q_proj`, because adapters choose their targets by the end of a name.
     """
 
     def add_branches(self, config: InAFlags):
         for name in config.inhibited_projections:
             linear = getattr(self, name, None)
             if linear is not None:
-                self.add_module(f"ina_{name}", InhibitedLowRank(linear.in_features, linear.out_features, config))
+                self.add_module(f"{name}_ina", InhibitedLowRank(linear.in_features, linear.out_features, config))
 
     def project(self, name: str, hidden_states: torch.Tensor) -> torch.Tensor:
         """The projection `name` of `hidden_states`, plus its branch if it has one."""
         projected = getattr(self, name)(hidden_states)
-        branch = self._modules.get(f"ina_{name}")
+        branch = self._modules.get(f"{name}_ina")
         return projected if branch is None else projected + branch(hidden_states)

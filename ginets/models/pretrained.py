@@ -7,6 +7,8 @@ from torch import nn
 from transformers import initialization as init
 from transformers.utils import logging
 
+from .flags import is_flag
+
 
 logger = logging.get_logger(__name__)
 
@@ -27,6 +29,8 @@ class InhibitedPreTrainedMixin:
     """
 
     def __init__(self, config, *args, **kwargs):
+        for name in filter(is_flag, kwargs):  # known ones are in the config by now: this one is refused
+            setattr(config, name, kwargs[name])
         checkpointing = getattr(config, "gradient_checkpointing", None)
         with init.no_init_weights():  # everything is initialised once, below, when all parts are there
             super().__init__(config, *args, **kwargs)

@@ -13,8 +13,9 @@ offsets.
 from collections.abc import Iterator
 
 import torch
-from torch.autograd import forward_ad
 from torch.nn import functional
+
+from .dispatch import needs_plain_operations
 
 
 # Rows per block and scores per slab of heads. On a CPU both should stay in cache; an accelerator wants few, large
@@ -102,8 +103,7 @@ def disentangled_bias(
     tables = [x if x is None else functional.pad(x, (0, 0, 0, 1)) for x in (pos_key, pos_query)]
     dtype = compute_dtype(query)
     operands = [x if x is None else x.to(dtype) for x in (query, key, *tables, mask)]
-    forward_mode = any(x is not None and forward_ad.unpack_dual(x).tangent is not None for x in operands)
-    path = _plain_bias if forward_mode or torch.compiler.is_compiling() else _BlockedBias.apply
+    path = _plain_bias if needs_plain_operations(*operands) else _BlockedBias.apply
     return path(*operands)
 
 

@@ -10,6 +10,8 @@ that the gate's two-layer map computes, p the inhibition level. The maximum runs
 import torch
 from torch.nn import functional as F
 
+from .dispatch import needs_plain_operations
+
 
 def inhibit(scores: torch.Tensor, level: float, scope: str = "token") -> torch.Tensor:
     """`scores − level · max(scores)`, the maximum over the last axis (`"token"`) or over everything (`"batch"`).
@@ -26,10 +28,11 @@ def inhibit(scores: torch.Tensor, level: float, scope: str = "token") -> torch.T
 def gate_projection(projection: torch.Tensor, scores: torch.Tensor, level: float, scope: str = "token"):
     """`projection ⊙ (gelu(inhibit(scores)) + 1)`; both tensors `(..., features)`.
 
-    With zero scores the gate is exactly 1 for every level. Compiled graphs get the plain operations, which the
-    compiler fuses itself; eager training gets one autograd function that keeps two tensors instead of six.
+    With zero scores the gate is exactly 1 for every level. Eager training gets one autograd function that keeps
+    two tensors instead of six, everything else the plain operations.
     """
-    if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and scores.requires_grad):
+    training = torch.is_grad_enabled() and scores.requires_grad
+    if not training or projection.dtype != scores.dtype or needs_plain_operations(projection, scores):
         return _plain(projection, scores, level, scope)
     return _GateProjection.apply(projection, scores, level, scope)
 

@@ -6,7 +6,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from ginets.data.glue import Examples
 from ginets.models.auto import FAMILIES
-from ginets.models.doors import convert_config, edited
+from ginets.models.doors import convert_config, written_flags
 from ginets.recipes.arguments import ArgumentsError, GateArguments, ModelArguments
 
 
@@ -30,7 +30,7 @@ def load_config(model_args: ModelArguments, gate_args: GateArguments) -> PreTrai
         raise ArgumentsError(f"no config at {name!r} ({reason}); give a model folder or a name on the Hub.") from error
     for flag, value in gate_args.given.items():
         setattr(config, flag, value)  # configs with gates check it here
-    if flags := edited(config, {}):
+    if flags := written_flags(config, {}):
         ours = {family.stock_config: family.config for family in FAMILIES}
         if type(config) in ours:
             config = convert_config(config, ours[type(config)], flags)

@@ -19,7 +19,7 @@ def pair(**flags):
     stock = LlamaForCausalLM(stock_config("llama_ina")).eval()
     ours = LlamaInAForCausalLM(config("llama_ina", **flags)).eval()
     missing, unexpected = ours.load_state_dict(stock.state_dict(), strict=False)
-    assert not unexpected and all(".ina_" in name for name in missing)
+    assert not unexpected and all("_ina." in name for name in missing)
     return stock, ours
 
 
@@ -39,7 +39,7 @@ def test_the_formula_in_values_and_gradients(level, flags):
     randomise(ours)
     stock.load_state_dict(ours.state_dict(), strict=False)
     attach_branches(stock, ours)
-    own = {name: p for name, p in ours.named_parameters() if ".ina_" in name}
+    own = {name: p for name, p in ours.named_parameters() if "_ina." in name}
     assert {int(name.split(".")[2]) for name in own} == {1, 2}
     results = []
     for model in (ours, stock):
@@ -69,7 +69,7 @@ def test_at_level_zero_it_is_lora():
         for name, parameter in lora.named_parameters()
         if "lora_" in name
     }
-    held = {name.replace(".ina_", "."): p for name, p in ours.named_parameters() if ".ina_" in name}
+    held = {name.replace("_ina.", "."): p for name, p in ours.named_parameters() if "_ina." in name}
     assert weights.keys() == held.keys()
     with torch.no_grad():
         for name, parameter in weights.items():
@@ -111,7 +111,7 @@ def test_no_leakage_and_exact_caching():
 
 def test_start_and_plain_projections():
     model = LlamaInAModel(config("llama_ina", ina_target_modules=ALL))
-    branches = {name: p for name, p in model.named_parameters() if ".ina_" in name}
+    branches = {name: p for name, p in model.named_parameters() if "_ina." in name}
     assert len(branches) == 3 * 7 * 2
     for name, parameter in branches.items():
         if name.endswith(".B.weight"):
@@ -178,10 +178,10 @@ def test_the_plan_for_tensor_parallelism_names_every_branch():
     plan = config("llama_ina").base_model_tp_plan
     model = LlamaInAModel(config("llama_ina", ina_target_modules=ALL))
     for name, _ in model.named_modules():
-        if name.rpartition(".")[2].startswith("ina_"):
+        if name.rpartition(".")[2].endswith("_ina"):
             place = (
                 name.replace("layers.0", "layers.*").replace("layers.1", "layers.*").replace("layers.2", "layers.*")
             )
             cut = {part: plan.get(f"{place}.{part}") for part in ("A", "B")}
-            row = name.endswith(("o_proj", "down_proj"))
+            row = name.endswith(("o_proj_ina", "down_proj_ina"))
             assert cut == ({"A": "rowwise", "B": None} if row else {"A": None, "B": "colwise"})

@@ -45,4 +45,4 @@ def test_forward_backward_save_load(model_type, head, flags, tmp_path):
 
 
 def is_ours(name: str) -> bool:
-    return any(part in name for part in ("inhibition_", "select_", ".ina_"))
+    return any(part in name for part in ("inhibition_", "select_", "_ina."))

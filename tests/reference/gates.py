@@ -53,10 +53,10 @@ def attach_branches(stock, ours):
     config = ours.config
     for name, held in ours.named_modules():
         parent, _, own = name.rpartition(".")
-        if own.startswith("ina_"):
+        if own.endswith("_ina"):
 
             def add(linear, args, output, held=held):
                 scaling = config.ina_alpha / config.ina_rank
                 return output + branch(args[0], held.A.weight, held.B.weight, config.inhibition_level, scaling)
 
-            stock.get_submodule(f"{parent}.{own.removeprefix('ina_')}").register_forward_hook(add)
+            stock.get_submodule(f"{parent}.{own.removesuffix('_ina')}").register_forward_hook(add)

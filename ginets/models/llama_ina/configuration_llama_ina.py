@@ -16,7 +16,7 @@ class LlamaInAConfig(InAFlags, LlamaConfig):
     # A branch follows its projection: B is cut where the outputs are, A where the inputs are. A's partial ranks are
     # summed before the maximum is taken.
     base_model_tp_plan = LlamaConfig.base_model_tp_plan | {
-        "{}.ina_{}.{}".format(*projection.rsplit(".", 1), "B" if style == "colwise" else "A"): style
+        f"{projection}_ina.{'B' if style == 'colwise' else 'A'}": style
         for projection, style in LlamaConfig.base_model_tp_plan.items()
     }
 
