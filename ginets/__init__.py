@@ -4,7 +4,7 @@ Importing the package registers its model families with the Auto classes of tran
 """
 
 from . import models
-from .models import *  # noqa: F403 — every config and model class of the families
+from .models import *
 
 
 __version__ = "0.1.0"

@@ -63,12 +63,15 @@ def imported(node: ast.AST, path: Path) -> list[str]:
 def test_modelling_files_can_be_published_alone():
     """They import torch, transformers and flat modules of ours only."""
     allowed = {"torch", "transformers", "huggingface_hub", "math"}
+    flat = {"attention", "flags", "gated", "inhibited", "pretrained", "ops.disentangled_bias"}
     for path in (ROOT / "ginets" / "models").glob("*/*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 assert {alias.name.split(".")[0] for alias in node.names} <= allowed, path
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 assert node.module.split(".")[0] in allowed, path
+            elif isinstance(node, ast.ImportFrom) and node.level > 1:
+                assert node.module in flat, path
 
 
 LIST = """
@@ -120,6 +123,8 @@ def test_zoo_in_this_installation():
     (["env"], 0, "transformers"),
     (["--help"], 0, "usage: ginets"),
     ([], 0, "usage: ginets"),
+    (["models", "--help"], 0, "shell-style"),
+    (["env", "surplus"], 2, "unrecognized"),
     (["nonsense"], 2, "choose from"),
     (["run"], 2, "SCRIPT is missing"),
     (["glue", "--help"], 0, "--gi_query_side"),

@@ -1,5 +1,6 @@
 """`ginets env`: what a bug report needs."""
 
+import argparse
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
@@ -12,6 +13,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", 
 
 
 def main(arguments: list[str]) -> int:
+    argparse.ArgumentParser("ginets env", description="Versions and hardware, for bug reports.").parse_args(arguments)
     rows = {"ginets": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:

@@ -1,12 +1,15 @@
 """Model families: gated inhibition (GI) on BERT, RoBERTa and DeBERTa-v2/v3, inhibited branches (InA) on Llama."""
 
 from .auto import FAMILIES, register
+from .bert_gi import *
+from .deberta_v2_gi import *
 from .flags import FlagError
+from .llama_ina import *
+from .roberta_gi import *
 from .zoo import list_models, model_path
 
 
 for _family in FAMILIES:
     register(_family)
-    globals().update(_family.classes)
 
 __all__ = ["FlagError", "list_models", "model_path", *(name for family in FAMILIES for name in family.classes)]

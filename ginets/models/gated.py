@@ -7,10 +7,10 @@ backbone get it. The stock classes are inherited, so tensors, heads and forward 
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.bert.modeling_bert import eager_attention_forward
 
 from ..ops.gate import gate_projection
+from .attention import attend, split_heads
 from .flags import GateFlags
 from .pretrained import InhibitedPreTrainedMixin, ZeroLinear
 
@@ -61,7 +61,8 @@ class GatedBertAttention(GatedAttention):
         **kwargs,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Same contract as the stock self-attention; as cross-attention when `encoder_hidden_states` are given."""
-        query = self.split_heads(self.gated(self.query(hidden_states), "q", hidden_states))
+        query = self.gated(self.query(hidden_states), "q", hidden_states)
+        query = split_heads(query, self.attention_head_size)
         if encoder_hidden_states is None:
             key, value = self.project_key_value(hidden_states)
             if past_key_values is not None:
@@ -76,19 +77,11 @@ class GatedBertAttention(GatedAttention):
                 key, value = past_key_values.cross_attention_cache.update(key, value, self.layer_idx)
                 past_key_values.is_updated[self.layer_idx] = True
 
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
-        dropout = self.dropout.p if self.training else 0.0
-        context, weights = attend(
-            self, query, key, value, attention_mask, dropout=dropout, scaling=self.scaling, **kwargs
-        )
-        return context.flatten(-2).contiguous(), weights
+        return attend(self, eager_attention_forward, query, key, value, attention_mask, self.dropout.p, **kwargs)
 
     def project_key_value(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.split_heads(self.gated(self.key(states), "k", states)), self.split_heads(self.value(states))
-
-    def split_heads(self, projected: torch.Tensor) -> torch.Tensor:
-        """(batch, length, all_head_size) → (batch, heads, length, head_size)."""
-        return projected.unflatten(-1, (-1, self.attention_head_size)).transpose(1, 2)
+        key, value = self.gated(self.key(states), "k", states), self.value(states)
+        return split_heads(key, self.attention_head_size), split_heads(value, self.attention_head_size)
 
 
 class GatedPreTrainedMixin(InhibitedPreTrainedMixin):

@@ -10,7 +10,6 @@ import math
 import torch
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.deberta_v2.modeling_deberta_v2 import (
     DebertaV2Encoder,
     DebertaV2ForMaskedLM,
@@ -23,6 +22,7 @@ from transformers.models.deberta_v2.modeling_deberta_v2 import (
 )
 
 from ...ops.disentangled_bias import compute_dtype, disentangled_bias, offset_index
+from ..attention import attend, split_heads
 from ..gated import GatedAttention
 from ..pretrained import InhibitedPreTrainedMixin
 from .configuration_deberta_v2_gi import DebertaV2GIConfig
@@ -83,9 +83,14 @@ class OffsetSelfAttention(DisentangledSelfAttention):
         """
         if query_states is None:
             query_states = hidden_states
-        query = self.split_heads(self.gated(self.query_proj(query_states), "q", query_states))
-        key = self.split_heads(self.gated(self.key_proj(hidden_states), "k", hidden_states))
-        value = self.split_heads(self.value_proj(hidden_states))
+        query, key, value = (
+            split_heads(projected, self.attention_head_size)
+            for projected in (
+                self.gated(self.query_proj(query_states), "q", query_states),
+                self.gated(self.key_proj(hidden_states), "k", hidden_states),
+                self.value_proj(hidden_states),
+            )
+        )
 
         position_bias = None
         # CODEPATH: relative attention is on in all published checkpoints, off by default in the config.
@@ -96,20 +101,18 @@ class OffsetSelfAttention(DisentangledSelfAttention):
                 attention_mask = None
 
         # Only the eager function returns weights; a caller who asks for them gets it, whatever is configured.
-        attend = eager_attention_forward
-        if not output_attentions:
-            attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, attend)
         context, weights = attend(
             self,
+            eager_attention_forward,
             query,
             key,
             value,
             attention_mask,
-            dropout=self.dropout.p if self.training else 0.0,
-            scaling=self.scaling,
+            self.dropout.p,
+            eager_only=output_attentions,
             position_bias=position_bias,
         )
-        return context.flatten(2), weights if output_attentions else None
+        return context, weights if output_attentions else None
 
     def project_positions(
         self, rel_embeddings: torch.Tensor, relative_pos: torch.Tensor
@@ -131,10 +134,6 @@ class OffsetSelfAttention(DisentangledSelfAttention):
                 projected = projected.index_select(0, relative_pos)
             positions.append(projected.unflatten(-1, (self.num_attention_heads, -1)).transpose(0, 1))
         return tuple(positions)
-
-    def split_heads(self, projected: torch.Tensor) -> torch.Tensor:
-        """(batch, length, all_head_size) → (batch, heads, length, head_size)."""
-        return projected.unflatten(-1, (self.num_attention_heads, -1)).transpose(1, 2)
 
 
 class DisentangledGISelfAttention(GatedAttention, OffsetSelfAttention):
@@ -231,6 +230,7 @@ class DebertaV2GIMixin(InhibitedPreTrainedMixin):
     config_class = DebertaV2GIConfig
     _supports_sdpa = True
     _supports_flex_attn = True
+    # `_supports_attention_backend` stays False: a backend that does not know `position_bias` would be wrong in silence
 
     def __init__(self, config: DebertaV2GIConfig, *args, **kwargs):
         # The stock parts that ours replace know eager attention only and refuse a config that names another.

@@ -4,7 +4,6 @@
 import torch
 from torch import nn
 from transformers.cache_utils import Cache
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import (
     LlamaAttention,
     LlamaForCausalLM,
@@ -17,6 +16,7 @@ from transformers.models.llama.modeling_llama import (
     eager_attention_forward,
 )
 
+from ..attention import attend, split_heads
 from ..inhibited import InhibitedProjections
 from ..pretrained import InhibitedPreTrainedMixin
 from .configuration_llama_ina import LlamaInAConfig
@@ -38,19 +38,15 @@ class LlamaInAAttention(InhibitedProjections, LlamaAttention):
         **kwargs,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         query, key, value = (
-            self.project(name, hidden_states).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-            for name in ("q_proj", "k_proj", "v_proj")
+            split_heads(self.project(name, hidden_states), self.head_dim) for name in ("q_proj", "k_proj", "v_proj")
         )
         query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
         if past_key_values is not None:
             key, value = past_key_values.update(key, value, self.layer_idx)
-
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
-        dropout = self.attention_dropout if self.training else 0.0
         context, weights = attend(
-            self, query, key, value, attention_mask, dropout=dropout, scaling=self.scaling, **kwargs
+            self, eager_attention_forward, query, key, value, attention_mask, self.attention_dropout, **kwargs
         )
-        return self.project("o_proj", context.flatten(-2).contiguous()), weights
+        return self.project("o_proj", context), weights
 
 
 class LlamaInAMLP(InhibitedProjections, LlamaMLP):
