@@ -94,6 +94,10 @@ def test_flags_as_keyword_arguments(bert):
     model = AutoModelForMaskedLM.from_pretrained(bert, gi_key_side=True, inhibition_level=0.1)
     assert type(model) is ginets.BertGIForMaskedLM and model.config.inhibition_level == 0.1
     edit(bert, gi_query_side=True, inhibition_level=0.5)
+    edited = AutoConfig.from_pretrained(bert)
+    assert (
+        AutoModelForMaskedLM.from_pretrained(bert, config=edited, inhibition_level=0.2).config.inhibition_level == 0.2
+    )
     model = AutoModelForMaskedLM.from_pretrained(bert, inhibition_level=0.2)
     assert (model.config.inhibition_level, model.config.gi_query_side, model.config.gi_key_side) == (0.2, True, False)
 
@@ -155,6 +159,16 @@ def test_bad_flags_are_never_ignored(bert, flags):
     ):
         with pytest.raises(FlagError, match=wrong):
             load()
+
+
+@pytest.mark.parametrize(
+    "flag,value,says", [("gi_kee_side", True, "did you mean"), ("inhibition_level", 2, "0 <= p < 1")]
+)
+def test_a_bad_flag_alone_says_what_is_wrong_with_it(bert, flag, value, says):
+    """Not only that no side is on."""
+    for load in (AutoModelForMaskedLM.from_pretrained, ginets.BertGIModel.from_pretrained):
+        with pytest.raises(FlagError, match=says):
+            load(bert, **{flag: value})
 
 
 def test_pipelines(bert, caplog):

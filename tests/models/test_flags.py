@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pickle
 
 import pytest
 from huggingface_hub.errors import StrictDataclassError
@@ -70,6 +71,18 @@ def test_assignment_is_checked_and_leaves_the_config_as_it_was(model_type):
     checked.inhibition_level = 0  # an integer, as JSON has it
     checked.gi_layer_num = 0
     assert list(checked.inhibited_layers) == []
+
+
+def test_the_number_of_layers_cannot_fall_below_the_gated_ones():
+    checked = config("bert_gi", gi_layer_num=3)
+    with pytest.raises(FlagError, match="gi_layer_num"):
+        checked.num_hidden_layers = 2
+    assert checked.num_hidden_layers == 3
+
+
+def test_the_error_survives_the_way_out_of_a_worker_process():
+    error = pickle.loads(pickle.dumps(FlagError("gi_rank", 0, "more")))
+    assert (error.flag, error.value, error.allowed) == ("gi_rank", 0, "more") and "gi_rank" in str(error)
 
 
 @pytest.mark.parametrize("model_type", ["bert_gi", "roberta_gi"])

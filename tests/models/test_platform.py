@@ -175,6 +175,49 @@ def test_lora_on_a_projection_merges_exactly(model_type):
     torch.testing.assert_close(merged, unmerged, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("targets", [["q_proj"], r".*q_proj", r".*\.(q|v)_proj"])
+def test_adapters_for_a_projection_leave_its_branch_alone(targets):
+    peft = pytest.importorskip("peft")
+    adapted = peft.get_peft_model(build("llama_ina"), peft.LoraConfig(r=2, target_modules=targets))
+    names = [name for name, _ in adapted.named_parameters() if "lora_" in name]
+    assert names and not any("_ina" in name for name in names)
+
+
+@pytest.mark.parametrize("model_type", BY_TYPE)
+def test_functional_gradients_and_tracing(model_type):
+    """`torch.func` and `torch.jit.trace` know operations, not hand-written autograd functions."""
+    model = build(model_type)
+    parameters = dict(model.named_parameters())
+
+    def loss(parameters):
+        return torch.func.functional_call(model, parameters, kwargs=inputs())[0].square().mean()
+
+    grads = torch.func.grad(loss)(parameters)
+    loss(parameters).backward()
+    for name, parameter in parameters.items():
+        if parameter.grad is not None:
+            torch.testing.assert_close(grads[name], parameter.grad, rtol=1e-4, atol=1e-6)
+    if model_type != "llama_ina":  # a stock Llama returns a cache, which cannot be traced
+        traced = torch.jit.trace(model, example_kwarg_inputs=inputs(), strict=False)
+        assert "GateProjection" not in str(traced.inlined_graph)
+        torch.testing.assert_close(traced(**inputs())["last_hidden_state"], model(**inputs())[0])
+
+
+@pytest.mark.parametrize("model_type", ["bert_gi", "roberta_gi", "llama_ina"])
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_dropout_is_where_the_stock_model_has_it(model_type, attention):
+    """At the start, in training mode, one seed gives what the stock model gives."""
+    dropout = {"attention_dropout": 0.3} if model_type == "llama_ina" else {"attention_probs_dropout_prob": 0.3}
+    stock = stock_backbone_class(model_type)(stock_config(model_type, attn_implementation=attention, **dropout))
+    ours = backbone_class(model_type)(config(model_type, attn_implementation=attention, **dropout, **ON[model_type]))
+    ours.load_state_dict(stock.state_dict(), strict=False)
+    outputs = []
+    for model in (stock, ours):
+        torch.manual_seed(5)
+        outputs.append(model.train()(**inputs())[0])
+    assert torch.equal(*outputs) and not torch.equal(outputs[0], stock.eval()(**inputs())[0])
+
+
 @pytest.mark.parametrize("model_type", BY_TYPE)
 def test_missing_weights_are_initialised(model_type, tmp_path):
     """Weights that a stock checkpoint lacks are initialised, never left as memory happens to be."""
