@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ginets.data.tabular import LINE, DataError, Row, columns_of, read_table, read_tsv
-from ginets.extras import require
+from ..extras import require
+from .labels import is_labelled, label_names, label_value
+from .tabular import PLACE, DataError, Row, columns_of, read_table, read_tsv
 
 
 logger = logging.getLogger(__name__)
@@ -147,6 +148,7 @@ def load_files(
         files: split → file.
         task: gives the text columns, labels and metrics. Without it the text columns are found by their usual names,
             and the labels are those of the training file: numbers with a decimal point mean regression.
+            Spaces around a label do not count.
         labels: class names to use when there is neither a task nor a training file.
         needs_label: splits that are of no use without a `label` column.
     """
@@ -156,11 +158,11 @@ def load_files(
     if task:
         labels = task.labels
     elif "train" in tables:
-        labels = _label_names(tables["train"], files["train"])
+        labels = label_names(tables["train"], files["train"])
     spelling = tuple(task.spelling) if task else ()
     loaded = {}
     for split, rows in tables.items():
-        labelled = split in needs_label or "label" in columns_of(rows)
+        labelled = split in needs_label or is_labelled(rows)
         columns = dict(zip(text, text, strict=True))
         loaded[split] = _dataset(rows, files[split], columns, "label" if labelled else None, labels, spelling)
     return Examples(loaded, tuple(text), tuple(labels), task)
@@ -194,19 +196,19 @@ def load_hub(
     names = task.labels if task else ()
     first = raw["train" if "train" in raw else next(iter(splits))]
     if not task and "label" in first.column_names:
-        names = tuple(getattr(first.features["label"], "names", None) or _label_names(_numbered(first), dataset))
+        declared = tuple(getattr(first.features["label"], "names", ()))
+        names = declared if len(declared) > 1 else label_names(_numbered(first), dataset)
     loaded = {}
     for split in splits:
         rows = _numbered(raw[split])
-        # Unlabelled test splits carry -1 on the Hub.
-        labelled = split in needs_label or any(row.get("label") not in (None, -1, -1.0) for row in rows)
+        labelled = split in needs_label or is_labelled(rows)
         columns = dict(zip(text, text, strict=True))
         loaded[split] = _dataset(rows, f"{dataset} ({split})", columns, "label" if labelled else None, names)
     return Examples(loaded, tuple(text), tuple(names), task)
 
 
 def _numbered(dataset) -> list[Row]:
-    return [{**row, LINE: number} for number, row in enumerate(dataset)]
+    return [{**row, PLACE: f"row {number}"} for number, row in enumerate(dataset, start=1)]
 
 
 def _dataset(
@@ -228,29 +230,14 @@ def _dataset(
     for ours, theirs in text.items():
         for row in rows:
             if not isinstance(row[theirs], str):
-                raise DataError(f"{source}, line {row[LINE]}: {theirs} is {row[theirs]!r}; it must be text.")
+                raise DataError(f"{source}, {row[PLACE]}: {theirs} is {row[theirs]!r}; it must be text.")
         columns[ours] = [row[theirs] for row in rows]
     if label:
         ids = {name: i for spelt in (spelling, names) for i, name in enumerate(spelt)}
         if not any(name.isdecimal() for name in ids):
             ids |= {str(i): i for i in range(len(names))}
-        columns["label"] = [_label(row[label], ids, f"{source}, line {row[LINE]}") for row in rows]
+        columns["label"] = [label_value(row[label], ids, f"{source}, {row[PLACE]}") for row in rows]
     return require("datasets", extra="train").Dataset.from_dict(columns)
-
-
-def _label(value: object, ids: dict[str, int], place: str) -> int | float:
-    """The class id (or, without `ids`, the score) that `value` stands for."""
-    if ids:
-        if str(value) not in ids:
-            raise DataError(f"{place}: the label is {value!r}; labels of this task are {', '.join(ids)}.")
-        return ids[str(value)]
-    try:
-        score = float(value)
-    except (TypeError, ValueError):
-        score = float("nan")
-    if not abs(score) < float("inf"):
-        raise DataError(f"{place}: the score is {value!r}; this is a regression task, scores are finite numbers.")
-    return score
 
 
 def _find_text(columns: Sequence[str], source: str | os.PathLike) -> tuple[str, ...]:
@@ -265,17 +252,3 @@ def _find_text(columns: Sequence[str], source: str | os.PathLike) -> tuple[str, 
         f"{source}: cannot tell the text columns among {', '.join(columns)}; "
         "name them sentence1 and sentence2 (or sentence), or give --task_name."
     )
-
-
-def _label_names(rows: Sequence[Row], source: str | os.PathLike) -> tuple[str, ...]:
-    """Class names of labels without a task, in order (numbers by value); none if the labels are decimal numbers."""
-    if "label" not in rows[0]:
-        raise DataError(f"{source}: there is no column 'label'; it has {', '.join(columns_of(rows))}.")
-    values = {str(row["label"]) for row in rows}
-    if all(value.lstrip("-").isdecimal() for value in values):
-        return tuple(sorted(values, key=int))
-    try:
-        [float(value) for value in values]
-    except ValueError:
-        return tuple(sorted(values))
-    return ()

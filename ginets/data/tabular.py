@@ -13,7 +13,7 @@ class DataError(ValueError):
 
 
 Row = dict[str, object]
-LINE = "__line__"  # where a row came from, 1-based; for messages
+PLACE = "__place__"  # where a row came from, e.g. "line 3", 1-based; for messages
 
 
 def read_tsv(
@@ -30,17 +30,18 @@ def read_tsv(
         The rows, and the numbers of the lines that were left out.
 
     Raises:
-        DataError: the file is missing, empty, not UTF-8, or has a line with a wrong number of columns.
+        DataError: the file is missing, empty, not UTF-8, or has a line with a wrong number of columns or two columns
+            of one name.
     """
     # Only "\n" ends a line: texts contain other separators (U+0085, U+2028) that `splitlines` would cut at.
     lines = [line.removesuffix("\r") for line in _text(path).rstrip("\r\n").split("\n")]
-    names = list(columns) if columns else lines[0].split("\t")
+    names = _distinct(list(columns) if columns else lines[0].split("\t"), path)
     first = 1 if columns else 2
     rows, skipped = [], []
     for number, line in enumerate(lines[first - 1 :], start=first):
         cells = line.split("\t")
         if len(cells) == len(names):
-            rows.append({**dict(zip(names, cells, strict=True)), LINE: number})
+            rows.append({**dict(zip(names, cells, strict=True)), PLACE: f"line {number}"})
         elif skip_short_rows and len(cells) < len(names):
             skipped.append(number)
         else:
@@ -55,7 +56,7 @@ def read_table(path: str | os.PathLike) -> list[Row]:
     """Read a `.csv` (comma, quoted, with a header), `.json` (a list of objects) or `.jsonl`/JSON-lines file.
 
     Raises:
-        DataError: wrong ending, missing, empty or malformed file, rows with differing columns.
+        DataError: wrong ending, missing, empty or malformed file, rows with differing columns, two of one name.
     """
     ending = Path(path).suffix.lower()
     if ending not in READERS:
@@ -65,26 +66,27 @@ def read_table(path: str | os.PathLike) -> list[Row]:
     for row in rows:
         if set(row) != columns:
             differing = ", ".join(sorted(columns ^ set(row)))
-            raise DataError(f"{path}, row at line {row[LINE]}: has other columns than the first row ({differing}).")
+            raise DataError(f"{path}, {row[PLACE]}: has other columns than the first row ({differing}).")
     return rows
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:
     """Column names of the rows of one file, in the order of the file."""
-    return [name for name in rows[0] if name != LINE]
+    return [name for name in rows[0] if name != PLACE]
 
 
 def _csv(path: str | os.PathLike, text: str) -> list[Row]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     rows = []
     try:
+        _distinct(reader.fieldnames or [], path)
         for row in reader:
             if None in row or None in row.values():
                 raise DataError(
                     f"{path}, line {reader.line_num}: not {len(reader.fieldnames)} comma-separated columns "
                     f"({', '.join(reader.fieldnames)}); quote cells that contain a comma."
                 )
-            rows.append({**row, LINE: reader.line_num})
+            rows.append({**row, PLACE: f"line {reader.line_num}"})
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: not valid CSV ({error}).") from error
     return rows
@@ -96,9 +98,11 @@ def _json(path: str | os.PathLike, text: str) -> list[Row]:
         whole = json.loads(text)
     except json.JSONDecodeError:
         return _json_lines(path, text)
-    if isinstance(whole, dict):
-        whole = whole.get("data", [whole])
-    return [_json_row(path, row, number) for number, row in enumerate(whole, start=1)]
+    rows = whole.get("data", [whole]) if isinstance(whole, dict) else whole
+    if not isinstance(rows, list):
+        place = "`data`" if isinstance(whole, dict) else "the file"
+        raise DataError(f"{path}: {place} is {str(rows)[:60]!r}; it must be a list of JSON objects (column → value).")
+    return [_json_row(path, row, f"row {number}") for number, row in enumerate(rows, start=1)]
 
 
 def _json_lines(path: str | os.PathLike, text: str) -> list[Row]:
@@ -106,16 +110,22 @@ def _json_lines(path: str | os.PathLike, text: str) -> list[Row]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                rows.append(_json_row(path, json.loads(line), number))
+                rows.append(_json_row(path, json.loads(line), f"line {number}"))
             except json.JSONDecodeError as error:
                 raise DataError(f"{path}, line {number}: not valid JSON ({error.msg}).") from error
     return rows
 
 
-def _json_row(path: str | os.PathLike, row: object, number: int) -> Row:
+def _json_row(path: str | os.PathLike, row: object, place: str) -> Row:
     if not isinstance(row, dict):
-        raise DataError(f"{path}, row {number}: a row is a JSON object (column → value), not {row!r}.")
-    return {**row, LINE: number}
+        raise DataError(f"{path}, {place}: a row is a JSON object (column → value), not {row!r}.")
+    return {**row, PLACE: place}
+
+
+def _distinct(names: list[str], path: str | os.PathLike) -> list[str]:
+    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+        raise DataError(f"{path}: two columns are called {twice[0]!r}; rename or delete one.")
+    return names
 
 
 def _text(path: str | os.PathLike) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ginets.extras import require
+from ..extras import require
 
 
 logger = logging.getLogger(__name__)

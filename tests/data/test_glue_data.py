@@ -92,6 +92,7 @@ def test_mnli_has_two_evaluations_and_unlabelled_tests(tmp_path):
         ("sentence\tlabel\ngood\t1\textra\n", "line 2: 3 tab-separated"),
         ("sentence\tlabel\ngood\t2\n", "line 2: the label is '2'"),
         ("text\tlabel\ngood\t1\n", "no column 'sentence'; it has text, label"),
+        ("sentence\tlabel\tlabel\ngood\t1\t0\n", "two columns are called 'label'"),
         ("sentence\tlabel\n", "has no rows"),
         ("", "is empty"),
     ],
@@ -144,6 +145,40 @@ def test_integer_labels_are_classes_and_decimal_labels_are_scores(tmp_path):
     assert examples.metrics == ("pearson", "spearmanr")
 
 
+def test_labels_of_every_plain_kind(tmp_path):
+    """Spaces around a label in a csv file are not part of it: `w, 1` is class 1 and no decimal number."""
+    path = tmp_path / "train.csv"
+    path.write_text("text,label\na, 1\nb,0 \nc,1\n")
+    examples = load_files({"train": str(path)})
+    assert examples.labels == ("0", "1") and examples.splits["train"]["label"] == [1, 0, 1]
+    for labels, names, ids in (
+        ([True, False], ("False", "True"), [1, 0]),
+        ([3, -1], ("-1", "3"), [1, 0]),
+        ([0.5, 2], (), [0.5, 2.0]),
+    ):
+        path = tmp_path / "train.json"
+        path.write_text(json.dumps([{"text": "t", "label": label} for label in labels]))
+        examples = load_files({"train": str(path)})
+        assert examples.labels == names and examples.splits["train"]["label"] == ids
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"), [(["-1", "-1"], None), (["", ""], None), (["1", "0"], [1, 0]), (["-1", "1"], "line 2")]
+)
+def test_a_test_file_with_nothing_or_minus_one_as_labels_is_unlabelled(labels, expected, tmp_path):
+    path = tmp_path / "test.csv"
+    path.write_text("sentence,label\n" + "".join(f"t,{label}\n" for label in labels))
+    if isinstance(expected, str):
+        with pytest.raises(DataError, match=expected):
+            load_files({"test": str(path)}, find_task("sst2"))
+        return
+    rows = load_files({"test": str(path)}, find_task("sst2")).splits["test"]
+    assert (list(rows["label"]) if "label" in rows.column_names else None) == expected
+    if expected is None:
+        with pytest.raises(DataError, match="the label is"):
+            load_files({"validation": str(path)}, find_task("sst2"), needs_label=["validation"])
+
+
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
@@ -151,9 +186,16 @@ def test_integer_labels_are_classes_and_decimal_labels_are_scores(tmp_path):
         ("a.csv", "a,b,c,label\n1,2,3,x\n", "cannot tell the text columns among a, b, c"),
         ("a.csv", "text\nx\n", "no column 'label'"),
         ("a.json", "{nonsense", "not valid JSON"),
-        ("a.json", "[1]", "a row is a JSON object"),
+        ("a.csv", "text,label,text\na,1,b\n", "two columns are called 'text'"),
+        ("a.csv", "text,label\na,0\nb,1\nc,\n", "a.csv, line 4: the label is ''; it must be a word or a number"),
+        ("a.csv", "text,label\na,up\nb,up\n", "every label is 'up'; a classifier needs at least two classes"),
+        ("a.json", "[1]", "a.json, row 1: a row is a JSON object"),
+        ("a.json", "5", "the file is '5'; it must be a list"),
+        ("a.json", '{"data": 3}', "`data` is '3'; it must be a list"),
+        ("a.json", '[{"text": "a", "label": 1},\n{"text": "b", "label": null}]', "a.json, row 2: the label is None"),
+        ("a.jsonl", '{"text": "a", "label": 0}\n{"text": "b", "label": [1]}', r"line 2: the label is \[1\]"),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b"}', "other columns than the first row .label."),
-        ("a.jsonl", '{"text": null, "label": 1}', "text is None; it must be text"),
+        ("a.jsonl", '{"text": null, "label": 1}\n{"text": "b", "label": 0}', "text is None; it must be text"),
         ("a.txt", "x", "files end in .csv, .json, .jsonl"),
     ],
 )
