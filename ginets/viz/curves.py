@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 
-from ginets.extras import require
+from ..extras import require
 
 
 def curve(history: Sequence[Mapping], key: str) -> tuple[list[float], list[float]]:
@@ -13,12 +13,19 @@ def curve(history: Sequence[Mapping], key: str) -> tuple[list[float], list[float
 
 
 def plot_learning_curve(histories: Mapping[str, Sequence[Mapping]], metric: str, path: str | os.PathLike) -> None:
-    """Draw the loss (left) and `eval_<metric>` (right) of one or more runs, and write a picture.
+    """Write the picture of `draw_learning_curve` to `path`; the ending says the format."""
+    draw_learning_curve(histories, metric).savefig(path, dpi=120)
+
+
+def draw_learning_curve(histories: Mapping[str, Sequence[Mapping]], metric: str):
+    """Draw the loss (left) and `eval_<metric>` (right) of one or more runs.
 
     Args:
         histories: name of the run → its `trainer.state.log_history`.
         metric: without its `eval_` prefix.
-        path: picture file; the ending says the format.
+
+    Returns:
+        The `matplotlib` figure.
     """
     require("matplotlib", extra="train")
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # no pyplot: no global state, no display
@@ -42,4 +49,4 @@ def plot_learning_curve(histories: Mapping[str, Sequence[Mapping]], metric: str,
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()
-    figure.savefig(path, dpi=120)
+    return figure
