@@ -24,6 +24,7 @@ def test_metadata_and_body():
         "run_glue.py --seed 7",
         "| torch |",
         "curve.png",
+        "Load it after `import ginets`",
     ):
         assert part in card.text
 
@@ -33,4 +34,4 @@ def test_local_base_model_is_named_without_its_path(tmp_path):
     card = make_card(CardFacts(**FACTS | {"base_model": str(tmp_path / "base"), "flags": {}}))
     assert card.data.base_model is None
     assert "Fine-tuned from `base`" in card.text and str(tmp_path) not in card.text
-    assert "stock architecture" in card.text
+    assert "stock architecture" in card.text and "import ginets" not in card.text
