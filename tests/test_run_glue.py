@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from ginets.recipes import demo
 from ginets.recipes.glue import main
@@ -31,7 +32,10 @@ def place(tmp_path_factory):
         "three.csv": "sentence,label\ngood,0\nbad,1\nfine,2\n",
         "empty.csv": "",
         "header_only.csv": "sentence,label\n",
-        "other.csv": "sentence,label\ngood,yes\n",
+        "other.csv": "sentence,label\ngood,yes\nbad,no\n",
+        "one.csv": "sentence,label\ngood,1\nbad,1\n",
+        "scores.csv": "sentence,label\ngood,0.5\nbad,1.5\n",
+        "demo.json": '{"demo": true, "train_rows": 0}',
     }.items():
         (folder / name).write_text(text)
     gpt2 = {
@@ -44,6 +48,9 @@ def place(tmp_path_factory):
     }
     (folder / "gpt2").mkdir()
     (folder / "gpt2/config.json").write_text(json.dumps(gpt2))
+    gated = json.loads((make_model(folder / "gated", weights=False) / "config.json").read_text())
+    gated |= {"model_type": "bert_gi", "gi_query_side": True}
+    (folder / "gated/config.json").write_text(json.dumps(gated))
     checkpoint = folder / "old/checkpoint-5"
     checkpoint.mkdir(parents=True)
     return folder
@@ -68,6 +75,7 @@ BAD = {
     "text in a regression": (FILE + " other.csv --task_name stsb", "no column 'sentence1'"),
     "empty file": (FILE + " empty.csv", "empty.csv: the file is empty"),
     "header only": (FILE + " header_only.csv", "header_only.csv: the file has no rows"),
+    "one class": (FILE + " one.csv", "one.csv: every label is '1'; a classifier needs at least two classes"),
     "wrong ending": (FILE + " SST-2/train.tsv", "files end in .csv, .json, .jsonl"),
     "head of another size": (SST2.replace("path model", "path nli"), "has 3 outputs (entailment, neutral, contradiction)"),
     "head of another task": (
@@ -79,6 +87,8 @@ BAD = {
     ),
     "gate level": (SST2 + " --gi_query_side --inhibition_level 1.5", "`inhibition_level` is 1.5; allowed: a number p"),
     "gate layers": (SST2 + " --gi_query_side --gi_layer_num 4", "`gi_layer_num` is 4; allowed: an integer from 0 to 1"),
+    "gate level of a gated model": (SST2.replace("path model", "path gated") + " --inhibition_level 1.5", "`inhibition_level` is 1.5"),
+    "unknown gate of a gated model": (SST2.replace("path model", "path gated") + " --ina_rank 4", "`ina_rank` is 4"),
     "gate of another family": (SST2 + " --gi_query_side --ina_rank 4", "ina_rank"),
     "level without a side": (SST2 + " --inhibition_level 0.1", "gi_query_side"),
     "family without gates": (SST2.replace("path model", "path gpt2") + " --gi_query_side", "takes no gate flags"),
@@ -86,7 +96,16 @@ BAD = {
     "no such checkpoint": (SST2 + " --resume_from_checkpoint gone", "'gone', which is no checkpoint folder"),
     "used output folder": (SST2 + " --output_dir old", "old holds checkpoints of an earlier run"),
     "patience without evaluation": (SST2.replace("--do_eval", "--early_stopping_patience 2"), "needs --do_eval"),
-    "patience zero": (SST2 + " --early_stopping_patience 0", "at least 1"),
+    "patience zero": (SST2 + " --early_stopping_patience 0", "allowed: at least 1"),
+    "best by an unknown metric": (SST2 + " --metric_for_best_model foo", "is 'foo'; here it can be accuracy, loss"),
+    "best by a metric of another task": (FILE + " good.csv --metric_for_best_model f1", "is 'f1'; here it can be accuracy"),
+    "output folder is a file": (SST2 + " --output_dir good.csv", "'good.csv' is a file; name a folder"),
+    "output folder in a file": (SST2 + " --output_dir good.csv/out", "'good.csv' is a file; name a folder"),
+    "learning rate": (SST2 + " --learning_rate -1", "--learning_rate is -1.0; allowed: at least 0"),
+    "batch size": (SST2 + " --per_device_train_batch_size 0", "--per_device_train_batch_size is 0; allowed: at least 1"),
+    "smoothing of scores": (FILE + " scores.csv --label_smoothing_factor 0.1", "--label_smoothing_factor is for classes"),
+    "no demo and nothing else": ("--demo false", "--model_name_or_path is missing"),
+    "demo from a file of arguments": ("demo.json", "--train_rows is 0; it must be at least 6"),
     "length zero": (SST2 + " --max_seq_length 0", "--max_seq_length is 0; it must be at least 1"),
     "best model of unequal strategies": (SST2 + " --save_strategy steps --load_best_model_at_end", "save and eval strategy"),
     "file of arguments": ("gone.yaml", "gone.yaml: there is no such file of arguments"),
@@ -99,7 +118,7 @@ def test_bad_input(name, place, monkeypatch, capsys):
     words, says = BAD[name]
     monkeypatch.chdir(place)
     with pytest.raises(SystemExit) as caught:
-        main([*words.split(), "--use_cpu"] if not words.endswith("yaml") else [words])
+        main([*words.split(), "--use_cpu"] if words.startswith("--m") else words.split())
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("run_glue: ")]
     assert caught.value.code == 2
     assert len(error) == 1 and error[0].startswith("run_glue: error: ") and says in error[0]
@@ -133,7 +152,13 @@ def test_help_of_the_script_lists_everything(monkeypatch, capsys):
 
 def test_demo_from_scratch(tmp_path, capsys):
     """The whole example with the tiny model, cut short; the accuracy is that of a model that has barely started."""
-    figures = demo.main(["--from_scratch", "--train_rows", "60", "--epochs", "1", "--output_dir", str(tmp_path)])
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        figures = main(f"--demo --from_scratch --train_rows 60 --epochs 1 --output_dir {tmp_path}".split())
+        assert torch.get_num_threads() == 2  # the example runs with one and leaves the setting as it was
+    finally:
+        torch.set_num_threads(before)
     assert set(figures) == {
         f"{model}_{figure}"
         for model in ("stock", "gated")
@@ -144,6 +169,40 @@ def test_demo_from_scratch(tmp_path, capsys):
     assert json.loads((tmp_path / "gated/config.json").read_text())["model_type"] == "bert_gi"
     assert json.loads((tmp_path / "stock/config.json").read_text())["model_type"] == "bert"
     assert "held-out pairs" in capsys.readouterr().out
+    card = (tmp_path / "gated/README.md").read_text()
+    assert "ginets glue --demo --from_scratch" in card and str(tmp_path) not in card
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--inhibition_level 1.5", "`inhibition_level` is 1.5"),
+        ("--ina_rank 4", "`ina_rank` is 4"),
+        ("--epochs 0", "--epochs is 0; it must be at least 1"),
+        ("--train_rows -5", "--train_rows is -5; it must be at least 6"),
+        ("--learning_rate 1", "unknown arguments: --learning_rate 1"),
+    ],
+)
+def test_demo_refuses_bad_arguments_before_it_trains(words, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "run", lambda *args: pytest.fail("training had begun"))
+    with pytest.raises(SystemExit) as caught:
+        main(["--demo", "--from_scratch", "--output_dir", str(tmp_path), *words.split()])
+    assert caught.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_gate_flags_of_the_demo_come_on_top_of_its_own(tmp_path, monkeypatch):
+    gates = []
+
+    def train(model_args, data_args, training_args, gate_args, command):
+        gates.append(gate_args.given)
+        folder = Path(training_args.output_dir)
+        folder.mkdir()
+        (folder / "trainer_state.json").write_text('{"log_history": []}')
+        return {"eval_accuracy": 0.0, "predict_accuracy": 0.0, "train_runtime": 0.0}
+
+    monkeypatch.setattr(demo, "run", train)
+    demo.main(["--from_scratch", "--output_dir", str(tmp_path), "--inhibition_level", "0.1"])
+    assert gates == [{}, {"gi_query_side": True, "gi_key_side": True, "inhibition_level": 0.1}]
 
 
 def test_demo_takes_the_pretrained_model_where_installed(minilm):

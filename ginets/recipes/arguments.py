@@ -10,16 +10,23 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from math import inf
 from pathlib import Path
 from typing import Literal
 
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
-from ginets.extras import require
+from ..extras import require
 
 
 TASK_METRIC = "task"
+# the least and the largest value of numbers that would otherwise fail in the middle of a run
+RANGES = {
+    "learning_rate": (0, inf), "weight_decay": (0, inf), "num_train_epochs": (0, inf), "label_smoothing_factor": (0, 1),
+    "per_device_train_batch_size": (1, inf), "per_device_eval_batch_size": (1, inf),
+    "gradient_accumulation_steps": (1, inf), "early_stopping_patience": (1, inf),
+}  # fmt: skip
 
 
 class ArgumentsError(ValueError):
@@ -100,7 +107,7 @@ class RecipeTrainingArguments(TrainingArguments):
     logging_strategy: IntervalStrategy = option("When to log the training loss.", IntervalStrategy.EPOCH)
     load_best_model_at_end: bool | None = switch("End with the best checkpoint [default: yes, if one is evaluated].")
     metric_for_best_model: str | None = option("What selects it; `task` is the task's own metric.", TASK_METRIC)
-    save_total_limit: int | None = option("Checkpoints to keep; the best one is always kept.", 2)
+    save_total_limit: int | None = option("Checkpoints to keep, the best one among them.", 2)
     train_sampling_strategy: str = option(
         "Order of training examples.",
         "group_by_length",
@@ -113,6 +120,11 @@ class RecipeTrainingArguments(TrainingArguments):
     early_stopping_patience: int | None = option("Stop after this many evaluations without improvement.")
 
     def __post_init__(self):
+        for name, (least, largest) in RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= largest:
+                allowed = f"at least {least}" if largest == inf else f"{least} to {largest}"
+                raise ArgumentsError(f"--{name} is {value}; allowed: {allowed}.")
         if self.eval_strategy is None:
             self.eval_strategy = IntervalStrategy.EPOCH if self.do_train and self.do_eval else IntervalStrategy.NO
         evaluates = self.do_train and self.eval_strategy != IntervalStrategy.NO
@@ -129,14 +141,19 @@ def parse(dataclass_types: Sequence[type], argv: Sequence[str] | None = None, **
 
     Exits with code 2 and one line on a bad argument, as `argparse` does; raises `ArgumentsError` for a bad file.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
-    if argv and Path(argv[0]).suffix in (".json", ".yaml", ".yml"):
-        argv = [*file_words(argv[0]), *argv[1:]]
+    argv = expand(sys.argv[1:] if argv is None else argv)
     parser = OneLineParser(dataclass_types, allow_abbrev=False, **parser_options)
     namespace, unknown = parser.parse_known_args(argv)
     if unknown:
         parser.error(f"unknown arguments: {' '.join(unknown)} (--help lists all)")
     return parser.parse_dict(vars(namespace))
+
+
+def expand(argv: Sequence[str]) -> list[str]:
+    """`argv` with a file of arguments that stands first replaced by what it says."""
+    if argv and Path(argv[0]).suffix in (".json", ".yaml", ".yml"):
+        return [*file_words(argv[0]), *argv[1:]]
+    return list(argv)
 
 
 def file_words(path: str) -> list[str]:

@@ -4,6 +4,7 @@ Order of work: arguments → data (columns, labels) → config and head → weig
 the run before weights are read.
 """
 
+import json
 import logging
 from pathlib import Path
 
@@ -22,18 +23,18 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
-from ginets.data.glue import Examples
-from ginets.metrics.glue import compute
-from ginets.recipes import outputs
-from ginets.recipes.arguments import (
+from ..data.glue import Examples
+from ..metrics.glue import compute
+from . import outputs
+from .arguments import (
     TASK_METRIC,
     ArgumentsError,
     GateArguments,
     ModelArguments,
     RecipeTrainingArguments,
 )
-from ginets.recipes.glue_data import DataArguments, load_examples, position_limit, tokenize
-from ginets.recipes.heads import fit_head, head_labels, load_config
+from .glue_data import DataArguments, load_examples, position_limit, tokenize
+from .heads import fit_head, head_labels, load_config
 
 
 logger = logging.getLogger(__name__)
@@ -44,8 +45,9 @@ def run(
     data_args: DataArguments,
     training_args: RecipeTrainingArguments,
     gate_args: GateArguments | None = None,
+    command: str = "",
 ) -> dict[str, float]:
-    """Train, evaluate and predict as the arguments say.
+    """Train, evaluate and predict as the arguments say; `command` is what the model card gives for repeating it.
 
     Returns:
         All figures, as in `all_results.json`: `train_loss`, `eval_accuracy`, ...
@@ -58,8 +60,7 @@ def run(
     examples = load_examples(
         data_args, training_args, model_args, head=lambda: head_labels(load_config(model_args, gate_args))
     )
-    if training_args.metric_for_best_model == TASK_METRIC:
-        training_args.metric_for_best_model = examples.metrics[0]
+    settle(training_args, examples)
     config = load_config(model_args, gate_args)
     fit_head(config, examples, model_args, training_args.do_train)
     tokenizer = load_tokenizer(model_args, config)
@@ -83,7 +84,9 @@ def run(
             )
     if training_args.do_train and trainer.is_world_process_zero():
         outputs.write_curve(folder, history, examples.metrics[0])
-        outputs.write_card(folder, trainer.model.config, examples, figures, model_args, data_args, training_args)
+        outputs.write_card(
+            folder, trainer.model.config, examples, figures, model_args, data_args, training_args, command
+        )
     return figures
 
 
@@ -91,32 +94,61 @@ def check(model_args: ModelArguments, training_args: RecipeTrainingArguments) ->
     """Check what the arguments alone tell, and find the checkpoint to resume from."""
     if not model_args.model_name_or_path:
         raise ArgumentsError("--model_name_or_path is missing: a local model folder or a name on the Hub.")
-    if training_args.early_stopping_patience is not None:
-        if training_args.early_stopping_patience < 1:
-            raise ArgumentsError(f"--early_stopping_patience is {training_args.early_stopping_patience}; at least 1.")
-        if training_args.do_train and not training_args.load_best_model_at_end:
-            raise ArgumentsError("--early_stopping_patience needs --do_eval and --load_best_model_at_end.")
+    patience = training_args.early_stopping_patience
+    if patience and training_args.do_train and not training_args.load_best_model_at_end:
+        raise ArgumentsError("--early_stopping_patience needs --do_eval and --load_best_model_at_end.")
     folder = Path(training_args.output_dir)
+    if file := next((path for path in (folder, *folder.parents) if path.is_file()), None):
+        raise ArgumentsError(f"--output_dir is {str(folder)!r}, but {str(file)!r} is a file; name a folder.")
+    return find_checkpoint(training_args, folder) if training_args.do_train else None
+
+
+def find_checkpoint(training_args: RecipeTrainingArguments, folder: Path) -> str | None:
+    """The checkpoint to go on from; refuses to mix runs, and to go on where nothing is left to do."""
     last = get_last_checkpoint(folder) if folder.is_dir() else None
+    finished = (folder / "all_results.json").exists()
     wanted = training_args.resume_from_checkpoint
-    if wanted == "auto":
-        if not last:
-            logger.info("No checkpoint in %s: training starts from the beginning.", folder)
-        return last
-    if wanted and not (Path(wanted) / "trainer_state.json").is_file():
-        raise ArgumentsError(
-            f"--resume_from_checkpoint is {wanted!r}, which is no checkpoint folder; `auto` finds the last."
-        )
-    if training_args.do_train and not wanted:
-        if last:
-            # A second run would mix its checkpoints with these, and `auto` could later pick one of the old ones.
+    checkpoint = last if wanted == "auto" else wanted
+    if checkpoint:
+        if not (Path(checkpoint) / "trainer_state.json").is_file():
             raise ArgumentsError(
-                f"{folder} holds checkpoints of {'a finished' if (folder / 'all_results.json').exists() else 'an earlier'}"
-                " run; give --resume_from_checkpoint auto to go on from them, or another --output_dir."
+                f"--resume_from_checkpoint is {checkpoint!r}, which is no checkpoint folder; `auto` finds the last."
             )
-        if (folder / "all_results.json").exists():
-            logger.warning("%s holds a finished run: its files will be replaced.", folder)
-    return wanted
+        state, steps = read_state(checkpoint), training_args.max_steps
+        complete = state["global_step"] >= steps if steps > 0 else state["epoch"] >= training_args.num_train_epochs
+        if finished and complete:
+            raise ArgumentsError(
+                f"{folder} holds a finished run, and {checkpoint} is at its end; give more --num_train_epochs to train "
+                f"on, or evaluate it with --model_name_or_path {folder} and without --do_train."
+            )
+    elif wanted:
+        logger.info("No checkpoint in %s: training starts from the beginning.", folder)
+    elif last:
+        # A second run would mix its checkpoints with these, and `auto` could later pick one of the old ones.
+        raise ArgumentsError(
+            f"{folder} holds checkpoints of {'a finished' if finished else 'an earlier'} run; "
+            "give --resume_from_checkpoint auto to go on from them, or another --output_dir."
+        )
+    elif finished:
+        logger.warning("%s holds a finished run: its files will be replaced.", folder)
+    return checkpoint
+
+
+def read_state(checkpoint: str) -> dict:
+    """How far the run of a checkpoint had come."""
+    return json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
+
+
+def settle(training_args: RecipeTrainingArguments, examples: Examples) -> None:
+    """Check the arguments that depend on the task, and fill in its own metric."""
+    known = [*examples.metrics, *["combined_score"] * (len(examples.metrics) > 1), "loss"]
+    metric = training_args.metric_for_best_model
+    if metric == TASK_METRIC:
+        training_args.metric_for_best_model = known[0]
+    elif metric and metric.removeprefix("eval_") not in known:
+        raise ArgumentsError(f"--metric_for_best_model is {metric!r}; here it can be {', '.join(known)}.")
+    if training_args.label_smoothing_factor and not examples.labels:
+        raise ArgumentsError("--label_smoothing_factor is for classes; the labels of this task are scores.")
 
 
 def load_tokenizer(model_args: ModelArguments, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
@@ -156,6 +188,13 @@ def load_model(model_args: ModelArguments, config: PreTrainedConfig):
     except OSError as error:
         reason = str(error).strip().splitlines()[0]
         raise ArgumentsError(f"no weights at {name!r} ({reason}); they must be in safetensors files.") from error
+    except RuntimeError as error:
+        if "mismatch" not in str(error):
+            raise
+        raise ArgumentsError(
+            f"the weights at {name!r} have other sizes than the config {model_args.config_name or name!r} says; "
+            "give the config that belongs to them."
+        ) from error
 
 
 class InOrderTrainer(Trainer):
@@ -177,7 +216,12 @@ def make_trainer(
     training_args: RecipeTrainingArguments,
 ) -> Trainer:
     def metrics(prediction: EvalPrediction) -> dict[str, float]:
-        return compute(examples.metrics, decide(prediction.predictions, examples), prediction.label_ids)
+        predicted, gold = decide(prediction.predictions, examples), prediction.label_ids
+        if examples.task and examples.labels:
+            # the head may number the classes otherwise, and F1 is that of the task's class 1
+            ids = np.array([examples.task.labels.index(label) for label in examples.labels])
+            predicted, gold = ids[predicted], ids[gold]
+        return compute(examples.metrics, predicted, gold)
 
     patience = training_args.early_stopping_patience
     return InOrderTrainer(
@@ -203,6 +247,8 @@ def train(trainer: Trainer, checkpoint: str | None, folder: Path) -> dict[str, f
     if trainer.is_world_process_zero():
         (folder / "all_results.json").unlink(missing_ok=True)  # figures are added to it below
     figures = trainer.train(resume_from_checkpoint=checkpoint).metrics
+    if checkpoint and read_state(checkpoint)["global_step"] == trainer.state.global_step:
+        del figures["train_loss"]  # the checkpoint was the last one: no step was taken, and 0.0 is no loss
     figures["train_samples"] = len(trainer.train_dataset)
     trainer.save_model()
     trainer.save_state()

@@ -14,11 +14,13 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertModel, BertTokenizer, set_seed
 
-from ginets.data.distractors import COLOURS, SPLITS, Row, generate, word_list
-from ginets.recipes.arguments import GateArguments, ModelArguments, RecipeTrainingArguments, option, parse
-from ginets.recipes.classification import run
-from ginets.recipes.glue_data import DataArguments
-from ginets.viz.curves import plot_learning_curve
+from ..data.distractors import COLOURS, SPLITS, Row, generate, word_list
+from ..viz.curves import plot_learning_curve
+from .arguments import ArgumentsError, GateArguments, ModelArguments, RecipeTrainingArguments, option, parse
+from .classification import run
+from .glue_data import DataArguments
+from .heads import load_config
+from .outputs import command_line
 
 
 logger = logging.getLogger(__name__)
@@ -45,18 +47,24 @@ TEST_ROWS = 180
 
 @dataclass
 class DemoArguments:
-    """Arguments of the embedded example. Gate flags are accepted, too, and replace its own."""
+    """Arguments of the embedded example. Gate flags are accepted, too, on top of its own."""
 
-    demo: bool = option("Run the example.", True)
     output_dir: str = option("Where everything is written.", "runs/demo")
     seed: int = option("Of the data and of the training.", 0)
     from_scratch: bool = option("Use the tiny untrained model even if a pretrained one is installed.", False)
     train_rows: int | None = option("Rows to train on.")
     epochs: int | None = option("Epochs to train.")
 
+    def __post_init__(self):
+        for name, value, least in (("train_rows", self.train_rows, len(COLOURS)), ("epochs", self.epochs, 1)):
+            if value is not None and value < least:
+                raise ArgumentsError(f"--{name} is {value}; it must be at least {least}.")
+
 
 def main(argv: Sequence[str]) -> dict[str, float]:
     """Train both models, print a table, write data, models, `all_results.json` and `learning_curve.png`.
+
+    `argv` is what stands on the command line beside `--demo`.
 
     Returns:
         `<model>_<figure>` → value, for the models `stock` and `gated`.
@@ -66,32 +74,34 @@ def main(argv: Sequence[str]) -> dict[str, float]:
     # With batches this small, threads that wait for each other cost more than they give wherever a core is busy.
     torch.set_num_threads(1)
     try:
-        return compare(args, gate_args)
+        return compare(args, gate_args, command_line("ginets glue --demo", argv))
     finally:
         torch.set_num_threads(threads)
 
 
-def compare(args: DemoArguments, gate_args: GateArguments) -> dict[str, float]:
+def compare(args: DemoArguments, gate_args: GateArguments, command: str = "") -> dict[str, float]:
     """Data, both models, table and picture."""
     started = time.perf_counter()
     folder = Path(args.output_dir)
     pretrained = None if args.from_scratch else pretrained_folder()
     budget = PRETRAINED if pretrained else FROM_SCRATCH
     rows = args.train_rows or budget.train_rows
-    files = write_data(folder / "data", rows, args.seed)
     model = pretrained or make_tiny_model(folder / "start", args.seed)
+    gated = GateArguments(**DEFAULT_GATES | gate_args.given)
+    load_config(ModelArguments(model_name_or_path=str(model)), gated)  # a bad flag is found before anything is trained
+    files = write_data(folder / "data", rows, args.seed)
     logger.info(
         "Model: %s. Data: %d rows in %s.", "MiniLM" if pretrained else "tiny, untrained", rows, folder / "data"
     )
 
     figures, histories = {}, {}
-    for name, gates in (("stock", GateArguments()), ("gated", GateArguments(**(gate_args.given or DEFAULT_GATES)))):
+    for name, gates in (("stock", GateArguments()), ("gated", gated)):
         training_args = training_arguments(folder / name, budget, args)
         data_args = DataArguments(
             train_file=files["train"], validation_file=files["validation"], test_file=files["heldout"],
             max_seq_length=64,
         )  # fmt: skip
-        result = run(ModelArguments(model_name_or_path=str(model)), data_args, training_args, gates)
+        result = run(ModelArguments(model_name_or_path=str(model)), data_args, training_args, gates, command)
         figures |= {
             f"{name}_validation_accuracy": result["eval_accuracy"],
             f"{name}_heldout_accuracy": result["predict_accuracy"],

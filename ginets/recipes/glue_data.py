@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from ginets.data.glue import HUB_DATASET, TASKS, Examples, Task, find_task, load_files, load_folder, load_hub
-from ginets.recipes.arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments, option
+from ..data.glue import HUB_DATASET, TASKS, Examples, Task, find_task, load_files, load_folder, load_hub
+from .arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments, option
 
 
 logger = logging.getLogger(__name__)
@@ -17,7 +17,6 @@ logger = logging.getLogger(__name__)
 class DataArguments:
     """Which data, and how much of it."""
 
-    demo: bool = option("Run the embedded offline example (also without any argument); see docs/glue.md.", False)
     task_name: str | None = option(f"GLUE task: {', '.join(TASKS)}.")
     glue_dir: str | None = option("Folder in the layout of the official download: CoLA/train.tsv, SST-2/dev.tsv, ...")
     dataset_name: str | None = option(f"Dataset on the Hub [default: {HUB_DATASET}, with --task_name].")
@@ -30,7 +29,7 @@ class DataArguments:
     max_train_samples: int | None = option("Use only the first rows for training.")
     max_eval_samples: int | None = option("Use only the first rows for evaluation.")
     max_predict_samples: int | None = option("Use only the first rows for prediction.")
-    overwrite_cache: bool = option("Tokenise again, also where a tokenised copy is cached.", False)
+    overwrite_cache: bool = option("Accepted as in the stock script; no tokenised copy is ever cached.", False)
 
     def __post_init__(self):
         for name in ("max_seq_length", "max_train_samples", "max_eval_samples", "max_predict_samples"):
@@ -141,9 +140,6 @@ def tokenize(
     for split, rows in examples.splits.items():
         count = limits[split.partition("_")[0]]
         rows = rows.select(range(min(count, len(rows)))) if count else rows
-        rows = rows.map(
-            encode, batched=True, desc=f"Tokenizing {split}", remove_columns=list(examples.text),
-            load_from_cache_file=not data_args.overwrite_cache,
-        )  # fmt: skip
+        rows = rows.map(encode, batched=True, desc=f"Tokenizing {split}", remove_columns=list(examples.text))
         tokenized[split] = rows if split == "train" else rows.sort("length", reverse=True)
     return tokenized

@@ -4,10 +4,10 @@ import logging
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from ginets.data.glue import Examples
-from ginets.models.auto import FAMILIES
-from ginets.models.doors import convert_config, written_flags
-from ginets.recipes.arguments import ArgumentsError, GateArguments, ModelArguments
+from ..data.glue import Examples
+from ..models.auto import FAMILIES
+from ..models.doors import convert_config, written_flags
+from .arguments import ArgumentsError, GateArguments, ModelArguments
 
 
 logger = logging.getLogger(__name__)

@@ -1,19 +1,19 @@
 """What a classification run leaves behind: predictions, learning curve, model card."""
 
+import os
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from transformers import PreTrainedConfig
 
-from ginets.data.glue import HUB_DATASET, Examples
-from ginets.hub.card import CardFacts, make_card
-from ginets.models.flags import is_flag
-from ginets.recipes.arguments import ModelArguments, RecipeTrainingArguments
-from ginets.recipes.glue_data import DataArguments
-from ginets.viz.curves import plot_learning_curve
+from ..data.glue import HUB_DATASET, Examples
+from ..hub.card import CardFacts, make_card
+from ..models.flags import is_flag
+from ..viz.curves import plot_learning_curve
+from .arguments import ModelArguments, RecipeTrainingArguments
+from .glue_data import DataArguments
 
 
 SUBMISSION_SUFFIX = {"": "", "matched": "-m", "mismatched": "-mm"}
@@ -63,24 +63,45 @@ def write_card(
     model_args: ModelArguments,
     data_args: DataArguments,
     training_args: RecipeTrainingArguments,
+    command: str,
 ) -> None:
     """Write `README.md`: the model, its gate flags, the figures on the evaluation split and how to repeat them."""
     names = [f"{name}{suffix}" for suffix in ("", "_mm") for name in (*examples.metrics, "combined_score", "loss")]
     task = examples.task
     files = ", ".join(Path(path).name for path in data_args.files.values())
+    dataset = data_args.dataset_name and shorten(data_args.dataset_name)
+    on_hub = data_args.dataset_name if dataset == data_args.dataset_name else None
     facts = CardFacts(
         name=folder.resolve().name,
         base_model=model_args.model_name_or_path,
         task_type="text-classification",
-        dataset=f"GLUE {task.name}" if task else data_args.dataset_name or files,
-        dataset_id=data_args.dataset_name or (HUB_DATASET if task and not data_args.files else None),
+        dataset=f"GLUE {task.name}" if task else dataset or files,
+        dataset_id=on_hub if dataset else HUB_DATASET if task and not data_args.files else None,
         split="validation",
         metrics={name: float(metrics[f"eval_{name}"]) for name in names if f"eval_{name}" in metrics},
         seed=training_args.seed,
         flags={name: value for name, value in config.to_dict().items() if is_flag(name)},
         hyperparameters={name: training_args.to_dict()[name] for name in CARD_ARGUMENTS}
         | {"max_seq_length": data_args.max_seq_length},
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=command,
         curve=CURVE,
     )
     make_card(facts).save(folder / "README.md")
+
+
+def command_line(program: str, argv: Sequence[str]) -> str:
+    """The command for the card, which may be published: without access tokens, and of local paths only the names."""
+    words, secret = [program], False
+    for word in argv:
+        name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        takes_secret = name.endswith("token")
+        if not (secret or takes_secret):
+            words.append(shlex.quote(name + equals + shorten(value)))
+        secret = takes_secret and not equals  # the value is the next word
+    return " ".join(words)
+
+
+def shorten(word: str) -> str:
+    """The name of a local path; anything else as it is."""
+    local = os.path.isabs(word) or os.path.exists(word)
+    return Path(word).name or word if local else word

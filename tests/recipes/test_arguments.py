@@ -92,6 +92,19 @@ def test_bad_file_of_arguments(name, text, says, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("learning_rate", -1.0), ("learning_rate", float("nan")), ("per_device_train_batch_size", 0),
+        ("per_device_eval_batch_size", 0), ("gradient_accumulation_steps", 0), ("num_train_epochs", -1.0),
+        ("label_smoothing_factor", 1.5), ("weight_decay", -0.1), ("early_stopping_patience", 0),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range(word, value):
+    with pytest.raises(ArgumentsError, match=f"--{word} is {value}; allowed: "):
+        RecipeTrainingArguments(**{word: value})
+
+
+@pytest.mark.parametrize(
     "words", [["--learning_rat", "1"], ["--seed", "x"], ["stray"], ["--dtype", "int8"], ["--gi_query_side", "perhaps"]]
 )
 def test_bad_command_line_is_one_line_and_code_2(words, capsys):

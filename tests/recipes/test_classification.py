@@ -10,8 +10,11 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, RobertaConfig
 
 import ginets
+from ginets.recipes.arguments import GateArguments, ModelArguments
+from ginets.recipes.classification import load_model
 from ginets.recipes.glue import main
 from ginets.recipes.glue_data import position_limit
+from ginets.recipes.heads import load_config
 from tests.recipes.glue_fixtures import BAD, GOOD, make_model, make_sst2
 
 
@@ -35,7 +38,8 @@ def words(place, output, *more, epochs=3):
 def finished(place, tmp_path_factory):
     """One uninterrupted gated run with prediction; its folder and figures."""
     output = tmp_path_factory.mktemp("run") / "out"
-    figures = main(words(place, output, "--do_predict", "--gi_query_side", "--inhibition_level", "0.1"))
+    secrets = ["--token", "hf_first", "--hub_token=hf_second"]
+    figures = main(words(place, output, "--do_predict", "--gi_query_side", "--inhibition_level", "0.1", *secrets))
     return output, figures
 
 
@@ -82,7 +86,8 @@ def test_predictions_stand_beside_their_own_rows(finished, place):
             assert figures["eval_accuracy"] == np.mean([row[1] == row[2] for row in rows[1:]])
 
 
-def test_model_card(finished):
+def test_model_card(finished, place):
+    """The command is the one that was parsed, not that of the process; neither tokens nor local folders are in it."""
     card = (finished[0] / "README.md").read_text()
     for part in (
         "model-index",
@@ -91,8 +96,19 @@ def test_model_card(finished):
         "| accuracy |",
         "one run, seed 42",
         "nyu-mll/glue",
+        "ginets glue --model_name_or_path model --task_name sst2 --glue_dir data --output_dir out --do_train",
+        "--gi_query_side --inhibition_level 0.1\n",
     ):
         assert part in card
+    for part in (
+        "hf_first",
+        "hf_second",
+        "--token",
+        "--hub_token",
+        str(place["data"].parent),
+        str(finished[0].parent),
+    ):
+        assert part not in card
 
 
 def test_resuming_equals_an_uninterrupted_run(finished, place, tmp_path):
@@ -119,6 +135,16 @@ def test_auto_resume_and_refusal_to_mix_runs(place, tmp_path, capsys):
     history = json.loads((output / "trainer_state.json").read_text())["log_history"]
     assert [e["epoch"] for e in history if "eval_accuracy" in e] == [1, 2]
 
+    results = output / "all_results.json"
+    figures = json.loads(results.read_text())
+    with pytest.raises(SystemExit):  # nothing is left to train: the figures stay as they are
+        main(words(place, output, "--resume_from_checkpoint", "auto", epochs=2))
+    assert "holds a finished run, and" in capsys.readouterr().err
+    assert json.loads(results.read_text()) == figures
+    results.unlink()  # as if the run had been broken off after its last checkpoint
+    again = main(words(place, output, "--resume_from_checkpoint", "auto", epochs=2))
+    assert again["eval_accuracy"] == figures["eval_accuracy"] and "train_loss" not in again
+
 
 def test_early_stopping(place, tmp_path):
     figures = main(
@@ -134,6 +160,60 @@ def test_edited_config_beside_stock_weights(place, tmp_path):
     main(words(place, tmp_path / "out", "--config_name", tmp_path, "--inhibition_level", "0.2", epochs=1))
     saved = json.loads((tmp_path / "out/config.json").read_text())
     assert saved["gi_key_side"] and saved["inhibition_level"] == 0.2 and saved["model_type"] == "bert_gi"
+
+
+def test_config_of_another_size_than_the_weights(place, tmp_path, capsys):
+    config = json.loads((place["model"] / "config.json").read_text()) | {"intermediate_size": 64}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SystemExit):
+        main(words(place, tmp_path / "out", "--config_name", tmp_path))
+    error = capsys.readouterr().err
+    assert "run_glue: error: the weights at" in error and "have other sizes than the config" in error
+
+
+def test_pickled_weights_are_refused(place, tmp_path, capsys):
+    model = make_model(tmp_path / "model", weights=False)
+    torch.save(load_file(place["model"] / "model.safetensors"), model / "pytorch_model.bin")
+    with pytest.raises(SystemExit):
+        main(words({**place, "model": model}, tmp_path / "out"))
+    assert "they must be in safetensors files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_precision_of_the_weights(dtype, expected, place):
+    arguments = ModelArguments(model_name_or_path=str(place["model"]), dtype=dtype)
+    assert load_model(arguments, load_config(arguments, GateArguments())).dtype == expected
+
+
+def test_seed_decides_the_new_head(place, tmp_path):
+    """An untrained head draws its weights: alike with one seed whatever was drawn before, different with another."""
+
+    def loss(seed: int, drawn_before: int) -> float:
+        torch.manual_seed(drawn_before)
+        command = words(place, tmp_path / "out", "--seed", seed)
+        command.remove("--do_train")
+        return main(command)["eval_loss"]
+
+    first = loss(3, drawn_before=0)
+    assert loss(3, drawn_before=1) == first != loss(4, drawn_before=0)
+
+
+def test_f1_is_that_of_the_class_of_the_task(tmp_path):
+    """A head that numbers MRPC's classes the other way round and always says "equivalent": 3 of 4 are."""
+    model = make_model(tmp_path / "model", labels=("equivalent", "not_equivalent"))
+    loaded = AutoModelForSequenceClassification.from_pretrained(model)
+    with torch.no_grad():
+        loaded.classifier.weight.zero_()
+        loaded.classifier.bias.copy_(torch.tensor([5.0, -5.0]))
+    loaded.save_pretrained(model)
+    rows = [{"sentence1": "good", "sentence2": "fine", "label": label} for label in (1, 1, 0, 1)]
+    (tmp_path / "dev.json").write_text(json.dumps(rows))
+    figures = main(
+        ["--model_name_or_path", str(model), "--task_name", "mrpc", "--validation_file", str(tmp_path / "dev.json"),
+         "--output_dir", str(tmp_path / "out"), "--do_eval", "--use_cpu"]
+    )  # fmt: skip
+    assert figures["eval_accuracy"] == 0.75
+    assert figures["eval_f1"] == pytest.approx(2 * 0.75 * 1 / (0.75 + 1))
 
 
 def test_files_evaluation_only_with_classes_in_the_order_of_the_head(tmp_path):
