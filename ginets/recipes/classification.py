@@ -114,12 +114,10 @@ def find_checkpoint(training_args: RecipeTrainingArguments, folder: Path) -> str
             raise ArgumentsError(
                 f"--resume_from_checkpoint is {checkpoint!r}, which is no checkpoint folder; `auto` finds the last."
             )
-        state, steps = read_state(checkpoint), training_args.max_steps
-        complete = state["global_step"] >= steps if steps > 0 else state["epoch"] >= training_args.num_train_epochs
-        if finished and complete:
+        if finished and is_complete(read_state(checkpoint), training_args):
             raise ArgumentsError(
-                f"{folder} holds a finished run, and {checkpoint} is at its end; give more --num_train_epochs to train "
-                f"on, or evaluate it with --model_name_or_path {folder} and without --do_train."
+                f"{folder} holds a finished run, and {checkpoint} is at its end; give more --num_train_epochs (or "
+                f"patience) to train on, or evaluate it with --model_name_or_path {folder} and without --do_train."
             )
     elif wanted:
         logger.info("No checkpoint in %s: training starts from the beginning.", folder)
@@ -137,6 +135,17 @@ def find_checkpoint(training_args: RecipeTrainingArguments, folder: Path) -> str
 def read_state(checkpoint: str) -> dict:
     """How far the run of a checkpoint had come."""
     return json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
+
+
+def is_complete(state: dict, training_args: RecipeTrainingArguments) -> bool:
+    """Whether a run in this state has nothing left to do: all steps, all epochs, or its patience is at an end."""
+    stopping = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {}).get("attributes", {})
+    patience = training_args.early_stopping_patience
+    if patience and stopping.get("early_stopping_patience_counter", 0) >= patience:
+        return True
+    if training_args.max_steps > 0:
+        return state["global_step"] >= training_args.max_steps
+    return state["epoch"] >= training_args.num_train_epochs
 
 
 def settle(training_args: RecipeTrainingArguments, examples: Examples) -> None:

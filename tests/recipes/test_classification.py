@@ -146,11 +146,12 @@ def test_auto_resume_and_refusal_to_mix_runs(place, tmp_path, capsys):
     assert again["eval_accuracy"] == figures["eval_accuracy"] and "train_loss" not in again
 
 
-def test_early_stopping(place, tmp_path):
-    figures = main(
-        words(place, tmp_path / "out", "--early_stopping_patience", "1", "--learning_rate", "0.0", epochs=9)
-    )
-    assert figures["epoch"] == 2  # nothing improves on the first evaluation
+def test_early_stopping(place, tmp_path, capsys):
+    command = words(place, tmp_path / "out", "--early_stopping_patience", "1", "--learning_rate", "0.0", epochs=9)
+    assert main(command)["epoch"] == 2  # nothing improves on the first evaluation
+    with pytest.raises(SystemExit):
+        main([*command, "--resume_from_checkpoint", "auto"])
+    assert "holds a finished run" in capsys.readouterr().err
 
 
 def test_edited_config_beside_stock_weights(place, tmp_path):
