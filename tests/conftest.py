@@ -1,6 +1,7 @@
 """Shared fixtures: quiet logs, the optional data folder, the optional pretrained MiniLM."""
 
 import os
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +17,13 @@ logging.disable_progress_bar()
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def cpp_compiler():
+    """What torch's own compiler needs on a CPU."""
+    if not any(map(shutil.which, ("g++", "clang++", "c++"))):
+        pytest.skip("no C++ compiler: torch.compile has nothing to compile with")
 
 
 @pytest.fixture(scope="session")

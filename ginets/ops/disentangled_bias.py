@@ -97,8 +97,10 @@ def disentangled_bias(
     for name, table in (("pos_key", pos_key), ("pos_query", pos_query)):
         if table is not None and table.shape[1] != offsets:
             raise ValueError(f"{name} has {table.shape[1]} rows; {offsets} offsets need one each")
-    # Columns ascend: for the row of a query they are ascending j, hence descending offsets.
-    pos_key = None if pos_key is None else pos_key.flip(1)
+    if pos_key is not None:
+        # Columns ascend: for the row of a query they are ascending j, hence descending offsets. Not `flip`: the CPU
+        # compiler of torch 2.13 writes past the gradient of a table that is flipped after it was indexed.
+        pos_key = pos_key.index_select(1, torch.arange(offsets - 1, -1, -1, device=pos_key.device))
     # The row that `band` wants and does not read.
     tables = [x if x is None else functional.pad(x, (0, 0, 0, 1)) for x in (pos_key, pos_query)]
     dtype = compute_dtype(query)

@@ -113,6 +113,22 @@ def test_compiled_path_is_whole_and_equal_at_any_length():
         torch.testing.assert_close(*(torch.autograd.grad(r.square().sum(), args) for r in results))
 
 
+def test_gradients_of_an_indexed_table_through_the_default_compiler(cpp_compiler):
+    """As the model calls it: rows of a table by offset. A `flip` in between made compiled code write out of bounds."""
+    index = offset_index(7, 7, 4, 4, 64, torch.device("cpu"))
+    query, key, *_ = operands("", 7, 7, dtype=torch.float32)
+    tables = [torch.randn(8, 12, requires_grad=True) for _ in range(2)]
+
+    def bias(query, key, *tables):
+        rows = (table.index_select(0, index).unflatten(-1, (3, -1)).transpose(0, 1) for table in tables)
+        return disentangled_bias(query, key, *rows)
+
+    args = (query, key, *tables)
+    results = [torch.autograd.grad(f(*args).square().sum(), args) for f in (bias, torch.compile(bias, fullgraph=True))]
+    for plain, compiled in zip(*results, strict=True):
+        torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision(dtype, blocks):
     args = [x.detach().to(dtype).requires_grad_() for x in operands("c2p|p2c", 9, 9)]
