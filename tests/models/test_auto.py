@@ -184,6 +184,7 @@ def test_pipelines(bert, caplog):
 def test_tokenizer_of_our_type_from_a_bare_vocabulary(bert):
     config("bert_gi", **BOTH).save_pretrained(bert)
     assert type(AutoTokenizer.from_pretrained(bert)) is BertTokenizer
+    assert type(AutoTokenizer.from_pretrained(bert, tokenizer_type="bert_gi")) is BertTokenizer
 
 
 def test_a_config_folder_apart_from_the_checkpoint(bert, tmp_path_factory):

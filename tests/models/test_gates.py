@@ -7,6 +7,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 
 import ginets
 from ginets.models.gated import GatedAttention
+from ginets.ops.disentangled_bias import disentangled_bias
 from tests.reference.gates import attach_gates
 from tests.tiny import BOTH, BY_TYPE, backbone_class, config, inputs, randomise, stock_backbone_class, stock_config
 
@@ -177,6 +178,14 @@ def test_gates_start_closed_and_learn(model_type):
         assert all((p.grad.abs().sum() > 0) for p in select)
         assert all((p.grad.abs().sum() > 0) == (step == 1) for p in inhibition)
         optimiser.step()
+
+
+def test_masked_scores_of_deberta_stay_finite_in_float16():
+    """A padded query sees nothing: were all its scores minus infinity, its softmax would be NaN and spread."""
+    encoder = backbone_class("deberta_v2_gi")(config("deberta_v2_gi")).encoder
+    mask = encoder.get_attention_mask(torch.zeros(1, 4), torch.zeros(1, 4, 32, dtype=torch.float16))
+    query, table = torch.ones(1, 4, 4, 8).half(), torch.full((4, 7, 8), -4.0).half()  # every term is -32
+    assert disentangled_bias(query, query, table, None, mask).isfinite().all()
 
 
 def test_a_model_without_a_side_says_so_once(caplog):
