@@ -6,7 +6,8 @@ from torch import nn
 from transformers import DynamicCache, LlamaForCausalLM, Trainer, TrainingArguments
 
 from ginets import LlamaInAConfig, LlamaInAForCausalLM, LlamaInAModel
-from tests.reference.gates import attach_branches
+from ginets.models.inhibited import InhibitedLowRank
+from tests.reference.gates import attach_branches, branch
 from tests.stories import decode, load_stories
 from tests.tiny import BOTH, config, inputs, randomise, stock_config
 
@@ -131,6 +132,19 @@ def test_dropout_acts_on_the_branch_alone():
     assert not torch.equal(*(model(**inputs())[0] for _ in range(2)))
     model.eval()
     assert torch.equal(*(model(**inputs())[0] for _ in range(2)))
+
+
+def test_dropout_acts_on_the_input_once():
+    """y = s·B·leaky_relu(A·dropout(x) − …): one draw, before A."""
+    held = InhibitedLowRank(32, 16, config("llama_ina", ina_rank=4, ina_dropout=0.5)).train()
+    with torch.no_grad():
+        held.B.weight.normal_()
+    hidden_states = torch.randn(2, 5, 32)
+    torch.manual_seed(3)
+    output = held(hidden_states)
+    torch.manual_seed(3)
+    dropped = nn.functional.dropout(hidden_states, 0.5)
+    torch.testing.assert_close(output, branch(dropped, held.A.weight, held.B.weight, 0.3, 4.0))
 
 
 def test_label_smoothing_shifts_the_labels(tmp_path):
