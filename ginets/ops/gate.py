@@ -13,16 +13,18 @@ from torch.nn import functional as F
 from .dispatch import needs_plain_operations
 
 
-def inhibit(scores: torch.Tensor, level: float, scope: str = "token") -> torch.Tensor:
+def inhibit(scores: torch.Tensor, level: float, scope: str = "token", detach: bool = False) -> torch.Tensor:
     """`scores − level · max(scores)`, the maximum over the last axis (`"token"`) or over everything (`"batch"`).
 
     Args:
         scores: any shape `(..., features)`.
         level: p in [0, 1); at 0 the scores are returned as they are.
+        detach: no gradient flows through the maximum.
     """
     if level == 0:
         return scores
-    return scores - level * _maximum(scores, scope)
+    maximum = _maximum(scores, scope)
+    return scores - level * (maximum.detach() if detach else maximum)
 
 
 def gate_projection(projection: torch.Tensor, scores: torch.Tensor, level: float, scope: str = "token"):

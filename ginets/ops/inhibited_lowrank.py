@@ -15,6 +15,30 @@ from .gate import inhibit
 NEGATIVE_SLOPE = 0.01
 
 
-def inhibit_ranks(ranks: torch.Tensor, level: float) -> torch.Tensor:
-    """Ranks `(..., r)` below `level` times the token's strongest one are scaled to 1 %; the others lose that share."""
-    return F.leaky_relu(inhibit(ranks, level), NEGATIVE_SLOPE) if level else ranks
+def inhibit_ranks(
+    ranks: torch.Tensor,
+    level: float,
+    activation: str = "leaky_relu",
+    detach_threshold: bool = False,
+    rescale: bool = False,
+) -> torch.Tensor:
+    """Ranks `(..., r)` below `level` times the token's strongest one are scaled to 1 %; the others lose that share.
+
+    Args:
+        level: p; at 0 the ranks pass unchanged, whatever the other arguments say.
+        activation: `leaky_relu`, `gelu` (exact) or `none`.
+        detach_threshold: no gradient flows through `p·max`.
+        rescale: divide by 1 − p.
+    """
+    if not level:
+        return ranks
+    left = inhibit(ranks, level, detach=detach_threshold)
+    active = ACTIVATIONS[activation](left)
+    return active / (1 - level) if rescale else active
+
+
+ACTIVATIONS = {
+    "leaky_relu": lambda ranks: F.leaky_relu(ranks, NEGATIVE_SLOPE),
+    "gelu": F.gelu,
+    "none": lambda ranks: ranks,
+}

@@ -1,0 +1,24 @@
+"""The adapters as PEFT methods. Importing this package registers them; `ginets.peft_hook` does so with PEFT itself."""
+
+# ruff: noqa: E402 — the error that names the extra comes before anything that needs it
+
+from ..extras import require
+
+
+require("peft", extra="adapters")
+
+from .ina import InAConfig, InAModel
+from .lowrank import LowRankConfig, LowRankLayer, LowRankModel, NotMergeableError
+from .targets import add_gated_types
+
+
+add_gated_types()
+
+__all__ = [
+    "InAConfig",
+    "InAModel",
+    "LowRankConfig",
+    "LowRankLayer",
+    "LowRankModel",
+    "NotMergeableError",
+]
