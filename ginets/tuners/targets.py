@@ -1,17 +1,17 @@
 """Which modules are adapted if the config names none: by method and model type. Sources: the published runs, where
-there are any; otherwise the query and value projections, as PEFT's LoRA does."""
+there are any; otherwise those of PEFT's LoRA, for every model type it knows."""
 
 from peft.utils import constants
 
 from ..models.auto import FAMILIES
 
 
+LORA = constants.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 BERT = ["query", "key", "value"]
 DEBERTA = ["query_proj", "key_proj", "value_proj"]
-DECODERS = {"gpt2": ["c_attn"], "llama": ["q_proj", "v_proj"], "bloom": ["query_key_value"], "t5": ["q", "v"]}
 
-ATTENTION = DECODERS | {"bert": BERT, "roberta": BERT, "deberta-v2": DEBERTA}
-WITH_FEED_FORWARD = DECODERS | {
+ATTENTION = LORA | {"bert": BERT, "roberta": BERT, "deberta-v2": DEBERTA}
+WITH_FEED_FORWARD = LORA | {
     "bert": [*BERT, "intermediate.dense", "output.dense"],
     "roberta": [*BERT, "intermediate.dense", "output.dense"],
     "deberta-v2": [*DEBERTA, "intermediate.dense", "output.dense"],

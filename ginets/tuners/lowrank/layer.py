@@ -3,7 +3,8 @@
     y = W x + s · B̂ · f(A · dropout(x)),        s = α/r, or α/√r with `use_rslora`
 
 `f` is `between`, `B̂` is `up_weight`. A method is linear where `f` is; then everything that needs a weight (merging,
-export as LoRA) follows from these two.
+export as LoRA) follows from these two. Errors that PEFT's LoRA raises, too, are worded as there: its tests and its
+users look for these words.
 """
 
 import math
@@ -169,7 +170,10 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
             delta = self.get_delta_weight(adapter)
             merged = self.base_weight().to(delta.device) + delta.to(self.base_weight().dtype)
             if safe_merge and not torch.isfinite(merged).all():
-                raise ValueError(f"the weight merged with adapter {adapter!r} holds NaN or infinity; it is unchanged.")
+                raise ValueError(
+                    f"NaNs detected in the merged weights. The adapter {adapter} seems to be broken; the base weight "
+                    "is unchanged."
+                )
             self.store_base_weight(merged)
             self.merged_adapters.append(adapter)
 
@@ -200,7 +204,9 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
         """`(..., in)` → `(..., out)`; `adapter_names` gives each row of the batch its own adapter, or `__base__`."""
         if self.merged and (self.disable_adapters or adapter_names is not None):
             if adapter_names is not None:
-                raise ValueError("adapter_names cannot be given while adapters are merged; unmerge them first.")
+                raise ValueError(
+                    "Cannot pass `adapter_names` when there are merged adapters, please call `unmerge_adapter` first."
+                )
             self.unmerge()
         result = self.base_layer(x, *args, **kwargs)
         if self.quantization_backend:
@@ -218,7 +224,10 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
     def mix(self, x: torch.Tensor, result: torch.Tensor, adapter_names: list[str]) -> torch.Tensor:
         """Row i of the batch gets the branch of `adapter_names[i]`."""
         if len(adapter_names) != len(x):
-            raise ValueError(f"adapter_names has {len(adapter_names)} names for a batch of {len(x)}.")
+            raise ValueError(
+                "Length of `adapter_names` should be the same as the number of inputs, but got "
+                f"{len(adapter_names)} and {len(x)}."
+            )
         mixed = result.clone()
         for adapter in sorted(set(adapter_names) & self.r.keys()):
             rows = [row for row, name in enumerate(adapter_names) if name == adapter]

@@ -83,7 +83,8 @@ class LowRankModel(BaseTuner):
         self.check_adapter_names(names)
         beams = kwargs.get("num_beams") or 1
         # beams repeat each row, though not in an encoder, which runs once before they are made
-        encoder = self.model.get_encoder() if getattr(self.model.config, "is_encoder_decoder", False) else nn.Module()
+        config = getattr(self.model, "config", None)
+        encoder = self.model.get_encoder() if getattr(config, "is_encoder_decoder", False) else nn.Module()
         once = set(encoder.modules())
         with ExitStack() as hooks:
             for module in self.modules():
@@ -95,10 +96,15 @@ class LowRankModel(BaseTuner):
 
     def check_adapter_names(self, names: list[str]) -> None:
         if self.training:
-            raise ValueError("adapter_names is for inference; call model.eval() first.")
+            raise ValueError(
+                "Cannot pass `adapter_names` when the model is in training mode. Call model.eval() first."
+            )
         known = {adapter for layer in self.branches() for adapter in layer.r}
         if unknown := sorted(set(names) - known - {"__base__"}):
-            raise ValueError(f"adapter_names has {', '.join(unknown)}; the model has {', '.join(sorted(known))}.")
+            raise ValueError(
+                f"Trying to infer with non-existing adapter(s): {', '.join(unknown)}; "
+                f"the model has {', '.join(sorted(known))}."
+            )
 
 
 def give_names(rows: list[str], module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
