@@ -21,11 +21,11 @@ class InALayer(LowRankLayer):
             ranks, config.inhibition_level, config.activation, config.detach_threshold, config.rescale
         )
 
-    def combine(self, adapter: str, result: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
+    def branch(self, adapter: str, ranks: torch.Tensor) -> torch.Tensor:
         if self.is_linear(adapter):
             # the order of operations of PEFT's LoRA, to the last bit
-            return result + F.linear(ranks, self.up_weight(adapter)) * self.scaling[adapter]
-        return super().combine(adapter, result, ranks)
+            return F.linear(ranks, self.up_weight(adapter)) * self.scaling[adapter]
+        return super().branch(adapter, ranks)
 
     def why_not_mergeable(self, adapter: str) -> str:
         level = self.configs[adapter].inhibition_level

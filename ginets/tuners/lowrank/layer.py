@@ -41,7 +41,7 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
             cls.adapter_layer_names = tuple(cls.prefix + name for name in ("A", "B", *cls.core_names))
             cls.other_param_names = ("r", "alpha", "scaling", "configs", cls.prefix + "dropout")
 
-    def __init__(self, base_layer: nn.Module, adapter_name: str, config: LowRankConfig, r: int, alpha, **kwargs):
+    def __init__(self, base_layer: nn.Module, adapter_name: str, config: LowRankConfig, sizes: dict, **kwargs):
         super().__init__()
         self.base_layer = base_layer
         self.in_features, self.out_features = _get_in_out_features(self.get_base_layer())
@@ -55,7 +55,7 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
         self._disable_adapters = False
         self._active_adapter = adapter_name
         self.merged_adapters: list[str] = []
-        self.update_layer(adapter_name, config, r, alpha)
+        self.update_layer(adapter_name, config, **sizes)
 
     # ------------------------------------------------------------------ what a method overrides
 
@@ -74,9 +74,13 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
         """Whether `f` is linear, so that the branch equals a weight."""
         return True
 
+    def branch(self, adapter: str, ranks: torch.Tensor) -> torch.Tensor:
+        """`s · B̂ f(ranks)`. The factor s meets the narrow side, which is cheaper than the wide one."""
+        return F.linear(self.between(adapter, ranks) * self.scaling[adapter], self.up_weight(adapter))
+
     def combine(self, adapter: str, result: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
-        """`result + s · B̂ f(ranks)`. The factor s meets the narrow side, which is cheaper than the wide one."""
-        return result + F.linear(self.between(adapter, ranks) * self.scaling[adapter], self.up_weight(adapter))
+        """The output of the base layer plus the branch."""
+        return result + self.branch(adapter, ranks)
 
     # ------------------------------------------------------------------ creating adapters
 
@@ -244,16 +248,16 @@ class LinearBranch(LowRankLayer):
 
     def add_projections(self, adapter: str, config: LowRankConfig) -> None:
         # in this order, so that the same seed draws the same A as PEFT's LoRA
-        down = nn.Linear(self.in_features, self.width(adapter), bias=False)
-        up = nn.Linear(self.width(adapter), self.out_features, bias=False)
+        down, up = (nn.Linear(*shape, bias=False) for shape in self.shapes(adapter))
         self.own("A")[adapter], self.own("B")[adapter] = down, up
         if config.init_weights:
             nn.init.kaiming_uniform_(down.weight, a=math.sqrt(5))
             nn.init.zeros_(up.weight)
 
-    def width(self, adapter: str) -> int:
-        """Rows of A: r, unless the method has several slices."""
-        return self.r[adapter]
+    def shapes(self, adapter: str) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Features in and out of A, and of B."""
+        r = self.r[adapter]
+        return (self.in_features, r), (r, self.out_features)
 
     def ranks(self, adapter: str, x: torch.Tensor) -> torch.Tensor:
         down = self.own("A")[adapter]
@@ -281,8 +285,8 @@ class EmbeddingBranch(LowRankLayer):
 
     def combine(self, adapter: str, result: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
         # some embeddings (Gemma's) multiply what they look up by a constant of the model
-        factor = getattr(self.get_base_layer(), "embed_scale", None)
-        return super().combine(adapter, result, ranks if factor is None else ranks * factor.to(ranks.dtype))
+        factor, update = getattr(self.get_base_layer(), "embed_scale", None), self.branch(adapter, ranks)
+        return result + (update if factor is None else update * factor.to(update.dtype))
 
 
 def layer_for(base_layer: nn.Module, linear: type, embedding: type) -> Callable[..., LowRankLayer] | None:

@@ -18,12 +18,7 @@ class LowRankModel(BaseTuner):
     embedding_cls: type[LowRankLayer]
 
     def _create_and_replace(self, peft_config, adapter_name, target, target_name, parent, current_key, **_):
-        rank_key = get_pattern_key(peft_config.rank_pattern.keys(), current_key)
-        alpha_key = get_pattern_key(peft_config.alpha_pattern.keys(), current_key)
-        sizes = {
-            "r": peft_config.rank_pattern.get(rank_key, peft_config.r),
-            "alpha": peft_config.alpha_pattern.get(alpha_key, peft_config.alpha),
-        }
+        sizes = self.sizes(peft_config, current_key)
         if isinstance(target, self.tuner_layer_cls):
             target.update_layer(adapter_name, peft_config, **sizes)
             return
@@ -34,21 +29,36 @@ class LowRankModel(BaseTuner):
                 f"target module {current_key!r} is a {type(base).__name__}, which {type(peft_config).__name__} does "
                 "not support; supported are nn.Linear (plain or quantized), Conv1D of transformers and nn.Embedding."
             )
-        layer = layer_cls(target, adapter_name, peft_config, **sizes, **get_quantization_kwargs(self.model))
+        layer = layer_cls(target, adapter_name, peft_config, sizes, **get_quantization_kwargs(self.model))
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)  # a further adapter does not train until it is activated
         self._replace_module(parent, target_name, layer, target)
 
+    def sizes(self, config, name: str) -> dict:
+        """What `update_layer` of the module `name` is given beside the config: r and α, from the patterns."""
+        rank_key = get_pattern_key(config.rank_pattern.keys(), name)
+        alpha_key = get_pattern_key(config.alpha_pattern.keys(), name)
+        return {
+            "r": config.rank_pattern.get(rank_key, config.r),
+            "alpha": config.alpha_pattern.get(alpha_key, config.alpha),
+        }
+
     # ------------------------------------------------------------------ merging
 
-    def _check_merge_allowed(self):
-        super()._check_merge_allowed()
-        self.check_linear(self.active_adapters)
+    def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
+        self.check_linear(adapter_names)
+        super().merge_adapter(adapter_names, safe_merge)
 
-    def check_linear(self, adapters: list[str]) -> None:
-        """Raise `NotMergeableError` before anything is touched if one of the adapters is no weight."""
+    def merge_and_unload(
+        self, progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
+    ) -> nn.Module:
+        self.check_linear(adapter_names)
+        return super().merge_and_unload(progressbar, safe_merge, adapter_names)
+
+    def check_linear(self, adapters: list[str] | None) -> None:
+        """Raise `NotMergeableError`, before anything is touched, if one of the adapters (None: the active) is no weight."""
         for layer in self.branches():
-            for adapter in adapters:
+            for adapter in adapters or self.active_adapters:
                 if not layer.supports_lora_conversion(adapter):
                     raise NotMergeableError(layer.why_not_mergeable(adapter))
 
