@@ -34,12 +34,14 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
     prefix: str
     # names of the method's own tensors beside A and B, without the prefix
     core_names: tuple[str, ...] = ()
+    # names of the method's own records beside r and α: one dict each, keyed by adapter
+    record_names: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         if hasattr(cls, "prefix"):
             cls.adapter_layer_names = tuple(cls.prefix + name for name in ("A", "B", *cls.core_names))
-            cls.other_param_names = ("r", "alpha", "scaling", "configs", cls.prefix + "dropout")
+            cls.other_param_names = ("r", "alpha", "scaling", "configs", *cls.record_names, cls.prefix + "dropout")
 
     def __init__(self, base_layer: nn.Module, adapter_name: str, config: LowRankConfig, sizes: dict, **kwargs):
         super().__init__()
@@ -50,6 +52,8 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
         self.alpha: dict[str, float | None] = {}
         self.scaling: dict[str, float] = {}
         self.configs: dict[str, LowRankConfig] = {}
+        for name in self.record_names:
+            setattr(self, name, {})
         for name, container in self.containers().items():
             self.add_module(self.prefix + name, container)
         self._disable_adapters = False
