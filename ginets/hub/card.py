@@ -10,6 +10,17 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 
+LOAD = "Load it after `import ginets`, which registers the model family.\n"
+LOAD_ADAPTER = """```python
+import ginets  # registers the gated model families and the adapters of ginets
+from peft import PeftModel
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+config = AutoConfig.from_pretrained("{name}", subfolder="base")
+base = AutoModelForSequenceClassification.from_pretrained("{base}", config=config)
+model = PeftModel.from_pretrained(base, "{name}")
+```
+"""
 PACKAGES = ("ginets", "transformers", "torch", "datasets", "peft")
 
 
@@ -26,6 +37,9 @@ class CardFacts:
         split: what the figures were measured on.
         metrics: name → value, plain floats.
         flags: gate flags of the config.
+        adapter: method of the adapter, if the model is one.
+        adapter_config: fields of its config.
+        trainable: numbers of trained parameters.
         hyperparameters: what else decides the result.
         command: the exact command line.
         seed: of the run.
@@ -41,6 +55,9 @@ class CardFacts:
     seed: int
     dataset_id: str | None = None
     flags: Mapping[str, object] = field(default_factory=dict)
+    adapter: str | None = None
+    adapter_config: Mapping[str, object] = field(default_factory=dict)
+    trainable: Mapping[str, int] = field(default_factory=dict)
     hyperparameters: Mapping[str, object] = field(default_factory=dict)
     command: str = ""
     curve: str | None = None
@@ -63,9 +80,9 @@ def make_card(facts: CardFacts) -> ModelCard:
         model_name=facts.name,
         base_model=None if _is_local(facts) else facts.base_model,  # metadata takes names on the Hub only
         datasets=[facts.dataset_id] if facts.dataset_id else None,
-        library_name="transformers",
+        library_name="peft" if facts.adapter else "transformers",
         pipeline_tag=facts.task_type,
-        tags=["ginets"],
+        tags=["ginets", *([facts.adapter] if facts.adapter else [])],
         eval_results=results or None,
     )
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{_body(facts)}")
@@ -79,12 +96,18 @@ def _body(facts: CardFacts) -> str:
         f"## Figures\n\nMeasured on the {facts.split} split; one run, seed {facts.seed}.\n\n{_table('metric', facts.metrics)}",
         f"![learning curve]({facts.curve})\n" if facts.curve else "",
         f"## Inhibition\n\n{gates}",
-        "Load it after `import ginets`, which registers the model family.\n" if facts.flags else "",
-        f"## Training\n\n{_table('argument', facts.hyperparameters)}",
+        _adapter(facts, base) if facts.adapter else LOAD if facts.flags else "",
+        f"## Training\n\n{_table('argument', {**facts.hyperparameters, **facts.trainable})}",
         f"```\n{facts.command}\n```\n" if facts.command else "",
         f"## Versions\n\n{_table('package', versions())}",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _adapter(facts: CardFacts, base: str) -> str:
+    """What the adapter is, and how to load it: its folder keeps the config of its base model in `base/`."""
+    table = _table("field", facts.adapter_config)
+    return f"## Adapter\n\nMethod: {facts.adapter}.\n\n{table}\n" + LOAD_ADAPTER.format(base=base, name=facts.name)
 
 
 def _is_local(facts: CardFacts) -> bool:

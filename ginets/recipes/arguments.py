@@ -1,23 +1,21 @@
 """Command-line arguments that every training recipe shares, as dataclasses whose fields carry their help.
 
-`parse` reads the command line, or a `.json`/`.yaml` file followed by options that override it. A file is turned into
-command-line words first, so both are checked by the same parser.
+`parse` reads the command line. Files of arguments and recipes are turned into command-line words first
+(`recipe_files.py`), so all are checked by the same parser.
 """
 
 # ruff: noqa: RUF009 — `option` and `switch` are `dataclasses.field` with a help text
 
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from math import inf
-from pathlib import Path
 from typing import Literal
 
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
-from ..extras import require
+from .recipe_files import ArgumentsError, expand
 
 
 TASK_METRIC = "task"
@@ -29,8 +27,11 @@ RANGES = {
 }  # fmt: skip
 
 
-class ArgumentsError(ValueError):
-    """Arguments that cannot be used; one sentence: what, where, what is allowed."""
+def check_range(name: str, value: float | None, least: float, largest: float = inf) -> None:
+    """Raise `ArgumentsError` for a number that is given and out of range."""
+    if value is not None and not least <= value <= largest:
+        allowed = f"at least {least}" if largest == inf else f"{least} to {largest}"
+        raise ArgumentsError(f"--{name} is {value}; allowed: {allowed}.")
 
 
 def option(help: str, default=None, **more):
@@ -121,10 +122,7 @@ class RecipeTrainingArguments(TrainingArguments):
 
     def __post_init__(self):
         for name, (least, largest) in RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not least <= value <= largest:
-                allowed = f"at least {least}" if largest == inf else f"{least} to {largest}"
-                raise ArgumentsError(f"--{name} is {value}; allowed: {allowed}.")
+            check_range(name, getattr(self, name), least, largest)
         if self.eval_strategy is None:
             self.eval_strategy = IntervalStrategy.EPOCH if self.do_train and self.do_eval else IntervalStrategy.NO
         evaluates = self.do_train and self.eval_strategy != IntervalStrategy.NO
@@ -136,44 +134,25 @@ class RecipeTrainingArguments(TrainingArguments):
         super().__post_init__()
 
 
-def parse(dataclass_types: Sequence[type], argv: Sequence[str] | None = None, **parser_options) -> tuple:
+def parse(
+    dataclass_types: Sequence[type],
+    argv: Sequence[str] | None = None,
+    hint: Callable[[list[str]], str] = lambda unknown: "--help lists all",
+    **parser_options,
+) -> tuple:
     """Parse `argv` (default: `sys.argv[1:]`) into one instance per dataclass type.
 
     Exits with code 2 and one line on a bad argument, as `argparse` does; raises `ArgumentsError` for a bad file.
+
+    Args:
+        hint: what to say of unknown words.
     """
     argv = expand(sys.argv[1:] if argv is None else argv)
     parser = OneLineParser(dataclass_types, allow_abbrev=False, **parser_options)
     namespace, unknown = parser.parse_known_args(argv)
     if unknown:
-        parser.error(f"unknown arguments: {' '.join(unknown)} (--help lists all)")
+        parser.error(f"unknown arguments: {' '.join(unknown)} ({hint(unknown)})")
     return parser.parse_dict(vars(namespace))
-
-
-def expand(argv: Sequence[str]) -> list[str]:
-    """`argv` with a file of arguments that stands first replaced by what it says."""
-    if argv and Path(argv[0]).suffix in (".json", ".yaml", ".yml"):
-        return [*file_words(argv[0]), *argv[1:]]
-    return list(argv)
-
-
-def file_words(path: str) -> list[str]:
-    """A file of arguments as command-line words: `{"seed": 3, "do_train": true}` → `--seed 3 --do_train True`."""
-    if not Path(path).is_file():
-        raise ArgumentsError(f"{path}: there is no such file of arguments.")
-    text = Path(path).read_text(encoding="utf-8")
-    yaml = require("yaml", extra="train")
-    try:
-        content = json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
-        raise ArgumentsError(f"{path}: not valid {Path(path).suffix[1:]} ({str(error).splitlines()[0]}).") from error
-    if not isinstance(content, dict):
-        raise ArgumentsError(f"{path}: a file of arguments maps names to values.")
-    words = []
-    for name, value in content.items():
-        if value is not None:
-            values = value if isinstance(value, list) else [json.dumps(value) if isinstance(value, dict) else value]
-            words += [f"--{name}", *map(str, values)]
-    return words
 
 
 class OneLineParser(HfArgumentParser):

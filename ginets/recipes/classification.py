@@ -1,40 +1,30 @@
 """Fine-tuning for sentence and sentence-pair classification: GLUE, and csv/json data of the same form.
 
-Order of work: arguments → data (columns, labels) → config and head → weights. Whatever is wrong with the input stops
-the run before weights are read.
+Order of work: arguments → data (columns, labels) → config and head → adapter → weights. Whatever is wrong with the
+input stops the run before weights are read.
 """
 
-import json
 import logging
 from pathlib import Path
 
-import numpy as np
-from torch.utils.data import SequentialSampler
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    DataCollatorWithPadding,
-    EarlyStoppingCallback,
-    EvalPrediction,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
     Trainer,
     set_seed,
 )
-from transformers.trainer_utils import get_last_checkpoint
 
 from ..data.glue import Examples
-from ..metrics.glue import compute
 from . import outputs
-from .arguments import (
-    TASK_METRIC,
-    ArgumentsError,
-    GateArguments,
-    ModelArguments,
-    RecipeTrainingArguments,
-)
+from .adapted import AdapterArguments, attach, check_fit, count_trainable, make_config, planned_steps
+from .arguments import TASK_METRIC, ArgumentsError, GateArguments, ModelArguments, RecipeTrainingArguments
 from .glue_data import DataArguments, load_examples, position_limit, tokenize
 from .heads import fit_head, head_labels, load_config
+from .resume import check, read_state
+from .saved_adapters import SavedAdapter, base_arguments, check_start, find_adapter, load_adapter, start_from
+from .trainer import decide, make_trainer
 
 
 logger = logging.getLogger(__name__)
@@ -46,6 +36,7 @@ def run(
     training_args: RecipeTrainingArguments,
     gate_args: GateArguments | None = None,
     command: str = "",
+    adapter_args: AdapterArguments | None = None,
 ) -> dict[str, float]:
     """Train, evaluate and predict as the arguments say; `command` is what the model card gives for repeating it.
 
@@ -55,24 +46,39 @@ def run(
     Raises:
         ArgumentsError, DataError, FlagError: the input cannot be used; no weights have been read.
     """
-    gate_args = gate_args or GateArguments()
+    gate_args, adapter_args = gate_args or GateArguments(), adapter_args or AdapterArguments()
     checkpoint = check(model_args, training_args)
+    trained = find_trained(model_args, training_args, adapter_args)
+    if trained:
+        model_args = base_arguments(trained, model_args)
     examples = load_examples(
         data_args, training_args, model_args, head=lambda: head_labels(load_config(model_args, gate_args))
     )
     settle(training_args, examples)
     config = load_config(model_args, gate_args)
-    fit_head(config, examples, model_args, training_args.do_train)
+    fit_head(config, examples, model_args, training_args.do_train, trained.path if trained else None)
     tokenizer = load_tokenizer(model_args, config)
     splits = tokenize(examples, tokenizer, data_args, position_limit(config))
+    adapter_config = make_config(adapter_args, planned_steps(training_args, len(splits.get("train", ()))))
+    start = None
+    if adapter_config:
+        check_fit(adapter_config, config)
+        start = find_start(adapter_args, adapter_config, model_args)
 
     set_seed(training_args.seed)
-    trainer = make_trainer(load_model(model_args, config), tokenizer, examples, splits, data_args, training_args)
+    model, fresh = load_model(model_args, config)
+    if trained:
+        model = load_adapter(model, trained)
+    elif adapter_config:
+        model = attach(model, adapter_config, fresh)
+        if start:
+            start_from(model, start)
+    trainer = make_trainer(model, tokenizer, examples, splits, data_args, training_args, adapter_args)
     folder = Path(training_args.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     figures = {}
     if training_args.do_train:
-        figures |= train(trainer, checkpoint, folder)
+        figures |= train(trainer, checkpoint, folder, adapter_args.adapter)
     history = list(trainer.state.log_history)
     for prefix, chosen, wanted in (
         ("eval", data_args.evaluations, training_args.do_eval),
@@ -84,68 +90,33 @@ def run(
             )
     if training_args.do_train and trainer.is_world_process_zero():
         outputs.write_curve(folder, history, examples.metrics[0])
-        outputs.write_card(
-            folder, trainer.model.config, examples, figures, model_args, data_args, training_args, command
-        )
+        outputs.write_card(folder, trainer.model, examples, figures, model_args, data_args, training_args, command)
     return figures
 
 
-def check(model_args: ModelArguments, training_args: RecipeTrainingArguments) -> str | None:
-    """Check what the arguments alone tell, and find the checkpoint to resume from."""
-    if not model_args.model_name_or_path:
-        raise ArgumentsError("--model_name_or_path is missing: a local model folder or a name on the Hub.")
-    patience = training_args.early_stopping_patience
-    if patience and training_args.do_train and not training_args.load_best_model_at_end:
-        raise ArgumentsError("--early_stopping_patience needs --do_eval and --load_best_model_at_end.")
-    folder = Path(training_args.output_dir)
-    if file := next((path for path in (folder, *folder.parents) if path.is_file()), None):
-        raise ArgumentsError(f"--output_dir is {str(folder)!r}, but {str(file)!r} is a file; name a folder.")
-    return find_checkpoint(training_args, folder) if training_args.do_train else None
-
-
-def find_checkpoint(training_args: RecipeTrainingArguments, folder: Path) -> str | None:
-    """The checkpoint to go on from; refuses to mix runs, and to go on where nothing is left to do."""
-    last = get_last_checkpoint(folder) if folder.is_dir() else None
-    finished = (folder / "all_results.json").exists()
-    wanted = training_args.resume_from_checkpoint
-    checkpoint = last if wanted == "auto" else wanted
-    if checkpoint:
-        if not (Path(checkpoint) / "trainer_state.json").is_file():
-            raise ArgumentsError(
-                f"--resume_from_checkpoint is {checkpoint!r}, which is no checkpoint folder; `auto` finds the last."
-            )
-        if finished and is_complete(read_state(checkpoint), training_args):
-            raise ArgumentsError(
-                f"{folder} holds a finished run, and {checkpoint} is at its end; give more --num_train_epochs (or "
-                f"patience) to train on, or evaluate it with --model_name_or_path {folder} and without --do_train."
-            )
-    elif wanted:
-        logger.info("No checkpoint in %s: training starts from the beginning.", folder)
-    elif last:
-        # A second run would mix its checkpoints with these, and `auto` could later pick one of the old ones.
+def find_trained(
+    model_args: ModelArguments, training_args: RecipeTrainingArguments, adapter_args: AdapterArguments
+) -> SavedAdapter | None:
+    """The adapter that `--model_name_or_path` names, if it is one; it is only evaluated."""
+    adapter = find_adapter(model_args.model_name_or_path, model_args)
+    if adapter and (training_args.do_train or adapter_args.adapter != "none"):
         raise ArgumentsError(
-            f"{folder} holds checkpoints of {'a finished' if finished else 'an earlier'} run; "
-            "give --resume_from_checkpoint auto to go on from them, or another --output_dir."
+            f"{adapter.path!r} is an adapter; to train on from it give --init_adapter {adapter.path} "
+            f"--adapter {adapter.method} --model_name_or_path {adapter.content['base_model_name_or_path']}."
         )
-    elif finished:
-        logger.warning("%s holds a finished run: its files will be replaced.", folder)
-    return checkpoint
+    return adapter
 
 
-def read_state(checkpoint: str) -> dict:
-    """How far the run of a checkpoint had come."""
-    return json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
-
-
-def is_complete(state: dict, training_args: RecipeTrainingArguments) -> bool:
-    """Whether a run in this state has nothing left to do: all steps, all epochs, or its patience is at an end."""
-    stopping = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {}).get("attributes", {})
-    patience = training_args.early_stopping_patience
-    if patience and stopping.get("early_stopping_patience_counter", 0) >= patience:
-        return True
-    if training_args.max_steps > 0:
-        return state["global_step"] >= training_args.max_steps
-    return state["epoch"] >= training_args.num_train_epochs
+def find_start(adapter_args: AdapterArguments, adapter_config, model_args: ModelArguments) -> SavedAdapter | None:
+    """The adapter of `--init_adapter`, checked against the one of this run."""
+    path = adapter_args.init_adapter
+    if path is None:
+        return None
+    adapter = find_adapter(path, model_args)
+    if adapter is None:
+        raise ArgumentsError(f"--init_adapter is {path!r}, which is no adapter: there is no adapter_config.json.")
+    check_start(adapter, adapter_args.adapter, adapter_config)
+    return adapter
 
 
 def settle(training_args: RecipeTrainingArguments, examples: Examples) -> None:
@@ -182,16 +153,20 @@ def load_tokenizer(model_args: ModelArguments, config: PreTrainedConfig) -> PreT
     return tokenizer
 
 
-def load_model(model_args: ModelArguments, config: PreTrainedConfig):
-    """The model; the only place where weights are read, and safetensors the only format."""
+def load_model(model_args: ModelArguments, config: PreTrainedConfig) -> tuple:
+    """The model, and the names of its parameters that the checkpoint did not give.
+
+    The only place where weights of a model are read, and safetensors the only format.
+    """
     name = model_args.model_name_or_path
     try:
-        return AutoModelForSequenceClassification.from_pretrained(
+        model, found = AutoModelForSequenceClassification.from_pretrained(
             name,
             config=config,
             dtype=model_args.dtype,
             ignore_mismatched_sizes=model_args.ignore_mismatched_sizes,
             use_safetensors=True,
+            output_loading_info=True,
             **model_args.hub_options,
         )
     except OSError as error:
@@ -204,61 +179,18 @@ def load_model(model_args: ModelArguments, config: PreTrainedConfig):
             f"the weights at {name!r} have other sizes than the config {model_args.config_name or name!r} says; "
             "give the config that belongs to them."
         ) from error
+    return model, frozenset(found["missing_keys"]) | {key for key, *_ in found["mismatched_keys"]}
 
 
-class InOrderTrainer(Trainer):
-    """Evaluates in the order of the dataset, also when training batches are grouped by length.
-
-    The stock sampler then shuffles evaluation, too, and predictions no longer belong to the rows they stand beside.
-    """
-
-    def _get_eval_sampler(self, eval_dataset):
-        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
-
-
-def make_trainer(
-    model,
-    tokenizer: PreTrainedTokenizerBase,
-    examples: Examples,
-    splits: dict,
-    data_args: DataArguments,
-    training_args: RecipeTrainingArguments,
-) -> Trainer:
-    def metrics(prediction: EvalPrediction) -> dict[str, float]:
-        predicted, gold = decide(prediction.predictions, examples), prediction.label_ids
-        if examples.task and examples.labels:
-            # the head may number the classes otherwise, and F1 is that of the task's class 1
-            ids = np.array([examples.task.labels.index(label) for label in examples.labels])
-            predicted, gold = ids[predicted], ids[gold]
-        return compute(examples.metrics, predicted, gold)
-
-    patience = training_args.early_stopping_patience
-    return InOrderTrainer(
-        model=model,
-        args=training_args,
-        train_dataset=splits.get("train") if training_args.do_train else None,
-        eval_dataset=splits[next(iter(data_args.evaluations.values()))] if training_args.do_eval else None,
-        processing_class=tokenizer,
-        data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=metrics,
-        callbacks=[EarlyStoppingCallback(patience)] if patience and training_args.do_train else None,
-    )
-
-
-def decide(outputs_: np.ndarray | tuple, examples: Examples) -> np.ndarray:
-    """Model outputs `(n, classes)` → class ids `(n,)`; for regression `(n, 1)` → scores `(n,)`."""
-    logits = outputs_[0] if isinstance(outputs_, tuple) else outputs_
-    return logits.argmax(axis=1) if examples.labels else logits.reshape(-1)
-
-
-def train(trainer: Trainer, checkpoint: str | None, folder: Path) -> dict[str, float]:
+def train(trainer: Trainer, checkpoint: str | None, folder: Path, adapter: str) -> dict[str, float]:
     """Train, save the model (the best one, if so asked) with its tokenizer, and `train_results.json`."""
+    counts = count_trainable(trainer.model)
     if trainer.is_world_process_zero():
         (folder / "all_results.json").unlink(missing_ok=True)  # figures are added to it below
     figures = trainer.train(resume_from_checkpoint=checkpoint).metrics
     if checkpoint and read_state(checkpoint)["global_step"] == trainer.state.global_step:
         del figures["train_loss"]  # the checkpoint was the last one: no step was taken, and 0.0 is no loss
-    figures["train_samples"] = len(trainer.train_dataset)
+    figures |= {"train_samples": len(trainer.train_dataset), "adapter": adapter, **counts}
     trainer.save_model()
     trainer.save_state()
     trainer.log_metrics("train", figures)

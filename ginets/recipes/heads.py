@@ -48,30 +48,39 @@ def head_labels(config: PreTrainedConfig) -> tuple[str, ...]:
     return () if config.num_labels == 1 else tuple(config.id2label[i] for i in range(config.num_labels))
 
 
-def fit_head(config: PreTrainedConfig, examples: Examples, model_args: ModelArguments, do_train: bool):
+def fit_head(
+    config: PreTrainedConfig,
+    examples: Examples,
+    model_args: ModelArguments,
+    do_train: bool,
+    adapter: str | None = None,
+):
     """Give `config` the head that the task needs, and check it against the one in the checkpoint.
 
     `examples` is changed where the checkpoint orders the same classes differently: its order then holds.
 
+    Args:
+        adapter: the trained adapter that brings the head; `config` is then the one saved with it.
+
     Raises:
         ArgumentsError: the checkpoint has a head of another size or for other classes.
     """
-    source = config
-    if model_args.config_name:
+    source, name = config, adapter or model_args.model_name_or_path
+    if model_args.config_name and not adapter:
         source = AutoConfig.from_pretrained(model_args.model_name_or_path, **model_args.hub_options)
     wanted = max(1, len(examples.labels))
     trained = any(name.endswith(HEAD) for name in source.architectures or [])
     if trained and source.num_labels != wanted and not model_args.ignore_mismatched_sizes:
         raise ArgumentsError(
-            f"the head in {model_args.model_name_or_path!r} has {source.num_labels} outputs "
+            f"the head in {name!r} has {source.num_labels} outputs "
             f"({', '.join(map(str, source.id2label.values()))}), the task needs {wanted} "
             f"({', '.join(examples.labels) or 'a score'}); "
             "give --ignore_mismatched_sizes to start with a new head, or another model or --task_name."
         )
-    if not trained and not do_train:
-        logger.warning("%s has no trained head: what it predicts is random.", model_args.model_name_or_path)
+    if not (trained or do_train or adapter):
+        logger.warning("%s has no trained head: what it predicts is random.", name)
     if trained and source.num_labels == wanted and wanted > 1:
-        _match_names(head_labels(source), examples, model_args.model_name_or_path, do_train)
+        _match_names(head_labels(source), examples, name, do_train)
     config.num_labels = wanted
     if examples.labels:
         config.id2label = dict(enumerate(examples.labels))

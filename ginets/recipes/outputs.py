@@ -1,19 +1,22 @@
 """What a classification run leaves behind: predictions, learning curve, model card."""
 
+import dataclasses
 import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from transformers import PreTrainedConfig
 
 from ..data.glue import HUB_DATASET, Examples
 from ..hub.card import CardFacts, make_card
 from ..models.flags import is_flag
 from ..viz.curves import plot_learning_curve
+from .adapted import is_adapted
 from .arguments import ModelArguments, RecipeTrainingArguments
 from .glue_data import DataArguments
+from .methods import PEFT, default_of, load
+from .recipe_files import OVERRIDE
 
 
 SUBMISSION_SUFFIX = {"": "", "matched": "-m", "mismatched": "-mm"}
@@ -57,7 +60,7 @@ def write_curve(folder: Path, history: list[dict], metric: str) -> None:
 
 def write_card(
     folder: Path,
-    config: PreTrainedConfig,
+    model,
     examples: Examples,
     metrics: dict[str, float],
     model_args: ModelArguments,
@@ -65,7 +68,8 @@ def write_card(
     training_args: RecipeTrainingArguments,
     command: str,
 ) -> None:
-    """Write `README.md`: the model, its gate flags, the figures on the evaluation split and how to repeat them."""
+    """Write `README.md`: the model, its gate flags, its adapter, the figures and how to repeat them."""
+    config = model.config
     names = [f"{name}{suffix}" for suffix in ("", "_mm") for name in (*examples.metrics, "combined_score", "loss")]
     task = examples.task
     files = ", ".join(Path(path).name for path in data_args.files.values())
@@ -81,6 +85,9 @@ def write_card(
         metrics={name: float(metrics[f"eval_{name}"]) for name in names if f"eval_{name}" in metrics},
         seed=training_args.seed,
         flags={name: value for name, value in config.to_dict().items() if is_flag(name)},
+        adapter=metrics["adapter"] if is_adapted(model) else None,
+        adapter_config=adapter_facts(model) if is_adapted(model) else {},
+        trainable={name: metrics[name] for name in ("trainable_parameters", "trainable_parameters_without_head")},
         hyperparameters={name: training_args.to_dict()[name] for name in CARD_ARGUMENTS}
         | {"max_seq_length": data_args.max_seq_length},
         command=command,
@@ -89,11 +96,24 @@ def write_card(
     make_card(facts).save(folder / "README.md")
 
 
+def adapter_facts(model) -> dict[str, object]:
+    """The fields of the adapter's config that differ from its defaults, and its rank and targets in any case."""
+    config = model.peft_config[model.active_adapter]
+    base = {f.name for f in dataclasses.fields(load(PEFT, "PeftConfig"))}
+    facts = {}
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if f.name not in base and (f.name in ("r", "target_modules") or value != default_of(f)):
+            facts[f.name] = ", ".join(sorted(map(str, value))) if isinstance(value, set | list) else value
+    return facts
+
+
 def command_line(program: str, argv: Sequence[str]) -> str:
     """The command for the card, which may be published: without access tokens, and of local paths only the names."""
     words, secret = [program], False
     for word in argv:
-        name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        assigned = word.startswith("--") or OVERRIDE.fullmatch(word)
+        name, equals, value = word.partition("=") if assigned else ("", "", word)
         takes_secret = name.endswith("token")
         if not (secret or takes_secret):
             words.append(shlex.quote(name + equals + shorten(value)))

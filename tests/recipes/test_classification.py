@@ -183,7 +183,7 @@ def test_pickled_weights_are_refused(place, tmp_path, capsys):
 @pytest.mark.parametrize(("dtype", "expected"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
 def test_precision_of_the_weights(dtype, expected, place):
     arguments = ModelArguments(model_name_or_path=str(place["model"]), dtype=dtype)
-    assert load_model(arguments, load_config(arguments, GateArguments())).dtype == expected
+    assert load_model(arguments, load_config(arguments, GateArguments()))[0].dtype == expected
 
 
 def test_seed_decides_the_new_head(place, tmp_path):

@@ -1,0 +1,152 @@
+"""From adapter arguments to an adapted model: config, fit, fresh modules, start from an adapter already trained."""
+
+import logging
+import math
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from transformers import AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel, TrainingArguments
+
+from . import adalora
+from .arguments import ArgumentsError, check_range, option
+from .methods import METHODS, PEFT, load
+
+
+logger = logging.getLogger(__name__)
+
+ADAPTER, HEAD, BODY = "adapter", "head", "body"
+
+
+@dataclass
+class AdapterArguments:
+    """Which adapter is trained, from where, and how fast. Its own fields are flags, too: `--adapter lora --help`."""
+
+    adapter: Literal[("none", *METHODS)] = option(
+        "What is trained: an adapter and the head, or with `none` the whole model.", "none"
+    )
+    init_adapter: str | None = option("Start from this trained adapter (its folder, or a name on the Hub).")
+    adapter_lr: float | None = option("Learning rate of the adapter [default: --learning_rate].")
+    classifier_lr: float | None = option("Learning rate of the head [default: --learning_rate].")
+    fields: dict = field(default_factory=dict, init=False)  # of the adapter's config, those that were given
+
+    def __post_init__(self):
+        for name in ("adapter_lr", "classifier_lr"):
+            check_range(name, getattr(self, name), 0, math.inf)
+        if self.adapter == "none":
+            for name in ("init_adapter", "adapter_lr"):
+                if getattr(self, name) is not None:
+                    raise ArgumentsError(f"--{name} needs --adapter, one of {', '.join(METHODS)}.")
+
+    @property
+    def rates(self) -> dict[str, float | None]:
+        """Part of the model → its own learning rate."""
+        return {ADAPTER: self.adapter_lr, HEAD: self.classifier_lr}
+
+
+def make_config(args: AdapterArguments, steps: int):
+    """The PEFT config of `--adapter`, for sequence classification; None for `none`.
+
+    Args:
+        steps: optimizer steps of the run.
+
+    Raises:
+        ArgumentsError: a field is out of range.
+    """
+    if args.adapter == "none":
+        return None
+    fields = adalora.schedule(args.fields, steps) if args.adapter == "adalora" else args.fields
+    try:
+        return METHODS[args.adapter].config_class(**fields, task_type="SEQ_CLS")
+    except (ValueError, TypeError) as error:
+        raise ArgumentsError(f"--adapter {args.adapter}: {error}") from error
+
+
+def planned_steps(args: TrainingArguments, rows: int) -> int:
+    """The optimizer steps that the Trainer will take on a training set of `rows`."""
+    if args.max_steps > 0:
+        return args.max_steps
+    batches = rows / (args.train_batch_size * args.world_size)
+    batches = math.floor(batches) if args.dataloader_drop_last else math.ceil(batches)
+    return math.ceil(args.num_train_epochs * max(1, math.ceil(batches / args.gradient_accumulation_steps)))
+
+
+def check_fit(adapter_config, config: PreTrainedConfig) -> None:
+    """Put the adapter on a model without weights, so that what does not fit is found before weights are read.
+
+    Raises:
+        ArgumentsError: no module of the model matches, or the method does not take what matches.
+    """
+    with torch.device("meta"):
+        attach(AutoModelForSequenceClassification.from_config(config), adapter_config, low_cpu_mem_usage=True)
+
+
+def attach(model: PreTrainedModel, adapter_config, fresh: frozenset[str] = frozenset(), **options):
+    """`model` with the adapter; trained along with it: its head and what the checkpoint had no weights for.
+
+    Args:
+        fresh: names of parameters that were not in the checkpoint.
+    """
+    adapter_config = deepcopy(adapter_config)
+    if adapter_config.modules_to_save is None:
+        adapter_config.modules_to_save = modules_to_train(model, fresh)
+    try:
+        return load(PEFT, "get_peft_model")(model, adapter_config, **options)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ArgumentsError(f"the adapter does not fit this {model.config.model_type} model: {error}") from error
+
+
+def modules_to_train(model: PreTrainedModel, fresh: frozenset[str]) -> list[str]:
+    """Ends of names of the modules that are trained whole beside an adapter.
+
+    All of the head, also DeBERTa's pooler, which starts at random; and whatever else is fresh, such as gates that
+    begin as the identity: frozen, they would stay what they are.
+    """
+    heads = [
+        name
+        for name, child in model.named_children()
+        if name != model.base_model_prefix and next(child.parameters(), None) is not None
+    ]
+    within = {name for name in fresh if name.startswith(f"{model.base_model_prefix}.")}
+    whole = {
+        name
+        for name, module in model.named_modules()
+        if (own := [f"{name}.{each}" for each, _ in module.named_parameters()]) and within.issuperset(own)
+    }
+    names = [name for name, _ in model.named_modules()]
+    outermost = [name for name in whole if name.rpartition(".")[0] not in whole]
+    return heads + sorted({unique_end(name, names, whole) for name in outermost})
+
+
+def unique_end(name: str, names: list[str], wanted: set[str]) -> str:
+    """The shortest end of a dotted `name` that no unwanted one of `names` has."""
+    parts = name.split(".")
+    ends = (".".join(parts[-count:]) for count in range(1, len(parts) + 1))
+    return next(end for end in ends if all(each in wanted for each in names if f".{each}".endswith(f".{end}")))
+
+
+def part_of(name: str, model) -> str:
+    """Whether a parameter belongs to the adapter, to the head (all outside the backbone) or to the body."""
+    base = model
+    if is_adapted(model):
+        shared = not name.startswith("base_model.model.")  # by all layers, as VeRA's projections are
+        if shared or any(piece.startswith(model.base_model.prefix) for piece in name.split(".")):
+            return ADAPTER
+        base, name = model.get_base_model(), name.removeprefix("base_model.model.")
+    return BODY if name.startswith(f"{base.base_model_prefix}.") else HEAD
+
+
+def is_adapted(model) -> bool:
+    """Whether it is a PEFT model. PEFT need not be installed."""
+    return hasattr(model, "get_base_model")
+
+
+def count_trainable(model) -> dict[str, int]:
+    """Trainable parameters: all of them, and without the head, as papers count."""
+    counts = {HEAD: 0, ADAPTER: 0, BODY: 0}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            counts[part_of(name, model)] += parameter.numel()
+    total = sum(counts.values())
+    return {"trainable_parameters": total, "trainable_parameters_without_head": total - counts[HEAD]}

@@ -1,0 +1,70 @@
+"""Whether a run may start, and from which checkpoint: found out from the arguments and the output folder alone."""
+
+import json
+import logging
+from pathlib import Path
+
+from transformers.trainer_utils import get_last_checkpoint
+
+from .arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments
+
+
+logger = logging.getLogger(__name__)
+
+
+def check(model_args: ModelArguments, training_args: RecipeTrainingArguments) -> str | None:
+    """Check what the arguments alone tell, and find the checkpoint to resume from."""
+    if not model_args.model_name_or_path:
+        raise ArgumentsError("--model_name_or_path is missing: a local model folder or a name on the Hub.")
+    patience = training_args.early_stopping_patience
+    if patience and training_args.do_train and not training_args.load_best_model_at_end:
+        raise ArgumentsError("--early_stopping_patience needs --do_eval and --load_best_model_at_end.")
+    folder = Path(training_args.output_dir)
+    if file := next((path for path in (folder, *folder.parents) if path.is_file()), None):
+        raise ArgumentsError(f"--output_dir is {str(folder)!r}, but {str(file)!r} is a file; name a folder.")
+    return find_checkpoint(training_args, folder) if training_args.do_train else None
+
+
+def find_checkpoint(training_args: RecipeTrainingArguments, folder: Path) -> str | None:
+    """The checkpoint to go on from; refuses to mix runs, and to go on where nothing is left to do."""
+    last = get_last_checkpoint(folder) if folder.is_dir() else None
+    finished = (folder / "all_results.json").exists()
+    wanted = training_args.resume_from_checkpoint
+    checkpoint = last if wanted == "auto" else wanted
+    if checkpoint:
+        if not (Path(checkpoint) / "trainer_state.json").is_file():
+            raise ArgumentsError(
+                f"--resume_from_checkpoint is {checkpoint!r}, which is no checkpoint folder; `auto` finds the last."
+            )
+        if finished and is_complete(read_state(checkpoint), training_args):
+            raise ArgumentsError(
+                f"{folder} holds a finished run, and {checkpoint} is at its end; give more --num_train_epochs (or "
+                f"patience) to train on, or evaluate it with --model_name_or_path {folder} and without --do_train."
+            )
+    elif wanted:
+        logger.info("No checkpoint in %s: training starts from the beginning.", folder)
+    elif last:
+        # A second run would mix its checkpoints with these, and `auto` could later pick one of the old ones.
+        raise ArgumentsError(
+            f"{folder} holds checkpoints of {'a finished' if finished else 'an earlier'} run; "
+            "give --resume_from_checkpoint auto to go on from them, or another --output_dir."
+        )
+    elif finished:
+        logger.warning("%s holds a finished run: its files will be replaced.", folder)
+    return checkpoint
+
+
+def read_state(checkpoint: str) -> dict:
+    """How far the run of a checkpoint had come."""
+    return json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
+
+
+def is_complete(state: dict, training_args: RecipeTrainingArguments) -> bool:
+    """Whether a run in this state has nothing left to do: all steps, all epochs, or its patience is at an end."""
+    stopping = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {}).get("attributes", {})
+    patience = training_args.early_stopping_patience
+    if patience and stopping.get("early_stopping_patience_counter", 0) >= patience:
+        return True
+    if training_args.max_steps > 0:
+        return state["global_step"] >= training_args.max_steps
+    return state["epoch"] >= training_args.num_train_epochs
