@@ -105,8 +105,10 @@ def load_adapter(model: PreTrainedModel, adapter: SavedAdapter):
         ArgumentsError: it cannot be read, or its tensors do not fit.
     """
     adapter.read()
+    # PEFT's AdaLoRA adds its regulariser to every loss, and knows its adapter only if that is trainable
+    trainable = adapter.method == "adalora"
     try:
-        return load(PEFT, "PeftModel").from_pretrained(model, adapter.path, **adapter.options)
+        return load(PEFT, "PeftModel").from_pretrained(model, adapter.path, is_trainable=trainable, **adapter.options)
     except (RuntimeError, ValueError) as error:
         raise ArgumentsError(f"the adapter at {adapter.path!r} does not fit its base model: {error}") from error
 

@@ -17,7 +17,7 @@ from tests.recipes.glue_fixtures import make_model, make_sst2
 WEIGHTS = "adapter_model.safetensors"
 METHODS = {
     "lora": ["--r", "4", "--target_modules", "query", "key", "value"],
-    "adalora": ["--lora_alpha", "64", "--init_r", "6", "--target_r", "2", "--tinit", "5", "--tfinal", "25"],
+    "adalora": ["--init_r", "6", "--target_r", "2", "--tinit", "5", "--tfinal", "25"],
     "vera": ["--r", "8"],
     "ina": ["--r", "4", "--adapter_inhibition_level", "0.3"],
 }
@@ -25,9 +25,14 @@ METHODS = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
+    """A base that knows the words (fine-tuned once, its head thrown away), and other rows of the same task."""
     folder = tmp_path_factory.mktemp("glue")
     torch.manual_seed(0)
-    return {"model": make_model(folder / "model", num_hidden_layers=2), "data": make_sst2(folder / "data")}
+    start = {"model": make_model(folder / "start"), "data": make_sst2(folder / "before", seed=1)}
+    main([*words(start, folder / "first", "--max_steps", "50", epochs=1), "--learning_rate", "1e-2"])
+    model = make_model(folder / "model", weights=False)
+    AutoModelForSequenceClassification.from_pretrained(folder / "first").bert.save_pretrained(model)
+    return {"model": model, "data": make_sst2(folder / "data")}
 
 
 def words(place, output, *more, epochs=3):
@@ -49,7 +54,7 @@ def finished(request, place, tmp_path_factory):
 
 def test_figures_and_files(finished):
     method, output, figures = finished
-    assert figures["eval_accuracy"] > 0.8
+    assert figures["eval_accuracy"] > 0.9
     saved = json.loads((output / "all_results.json").read_text())
     assert saved["adapter"] == method
     tensors = load_file(output / WEIGHTS)
@@ -72,7 +77,7 @@ def predictions(place, model, tokenizer):
 
 def test_predictions_are_those_of_the_saved_adapter(finished, place):
     """Loaded as the card says, with PEFT alone, and by the recipe: all agree with what the run wrote."""
-    _, output, figures = finished
+    method, output, _ = finished
     written = [line.split("\t")[1] for line in (output / "predictions_validation.tsv").read_text().splitlines()[1:]]
     tokenizer = AutoTokenizer.from_pretrained(output)
     config = AutoConfig.from_pretrained(output, subfolder="base")
@@ -80,7 +85,8 @@ def test_predictions_are_those_of_the_saved_adapter(finished, place):
     base = AutoModelForSequenceClassification.from_pretrained(place["model"], config=config)
     assert predictions(place, PeftModel.from_pretrained(base, output), tokenizer) == written
     assert predictions(place, AutoPeftModelForSequenceClassification.from_pretrained(output), tokenizer) == written
-    assert predictions(place, AutoModelForSequenceClassification.from_pretrained(output), tokenizer) == written
+    if method != "vera":  # PEFT: "does not support VERA because it uses shared state"
+        assert predictions(place, AutoModelForSequenceClassification.from_pretrained(output), tokenizer) == written
 
 
 def test_evaluation_of_an_adapter_folder(finished, place, tmp_path):
