@@ -8,6 +8,9 @@ VERBS = {
     "models": "list the zoo: ginets models [PATTERN]",
     "run": "run an unmodified script with the families registered: ginets run SCRIPT [ARGUMENT ...]",
     "glue": "fine-tune on GLUE or your own files, the arguments of run_glue.py",
+    "fold": "Llama + InA adapter to a native model: ginets fold BASE ADAPTER FOLDER",
+    "to-lora": "an adapter to plain LoRA, where that is exact: ginets to-lora BASE ADAPTER FOLDER",
+    "convert": "an InA adapter of the original code to ours: ginets convert SRC DST",
     "env": "versions and hardware, for bug reports",
 }
 
@@ -23,4 +26,4 @@ def main(argv: list[str] | None = None) -> int | None:
     if verb not in VERBS:
         print(f"ginets: error: no verb {verb!r}; choose from {', '.join(VERBS)}", file=sys.stderr)
         return 2
-    return import_module(f"{__name__}.{verb}").main(arguments)
+    return import_module(f"{__name__}.{verb.replace('-', '_')}").main(arguments)

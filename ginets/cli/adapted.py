@@ -1,0 +1,67 @@
+"""What the verbs that take a base and an adapter share: arguments, and loading the two."""
+
+import argparse
+from pathlib import Path
+
+import transformers
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.utils import cached_file
+
+from .. import models
+from ..extras import require
+
+
+TASKS = {
+    "CAUSAL_LM": "AutoModelForCausalLM",
+    "SEQ_CLS": "AutoModelForSequenceClassification",
+    "TOKEN_CLS": "AutoModelForTokenClassification",
+    "QUESTION_ANS": "AutoModelForQuestionAnswering",
+    "SEQ_2_SEQ_LM": "AutoModelForSeq2SeqLM",
+    "FEATURE_EXTRACTION": "AutoModel",
+}
+CLASSIFIERS = ("score.weight", "classifier.weight", "classifier.out_proj.weight")
+
+
+def parse(verb: str, description: str, arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+    parser = argparse.ArgumentParser(f"ginets {verb}", description=description)
+    parser.add_argument("base", metavar="BASE", help="the base model: folder or name on the Hub")
+    parser.add_argument("adapter", metavar="ADAPTER", help="the adapter: folder or name on the Hub")
+    parser.add_argument("folder", metavar="FOLDER", help="new folder for the result")
+    return parser, parser.parse_args(arguments)
+
+
+def load_adapted(base: str, adapter: str):
+    """`base` with `adapter`, as the model class the adapter was made for.
+
+    Raises:
+        ValueError: the class cannot be told from the files.
+    """
+    peft = require("peft", extra="adapters")
+    adapter_config = peft.PeftConfig.from_pretrained(adapter)
+    config = AutoConfig.from_pretrained(base)
+    fit_labels(config, adapter)
+    name = class_name(adapter_config, config)
+    model_class = getattr(models, name, None) or getattr(transformers, name, None)
+    if model_class is None:
+        raise ValueError(f"the adapter is for a {name}, which neither transformers nor ginets has.")
+    return peft.PeftModel.from_pretrained(model_class.from_pretrained(base, config=config), adapter)
+
+
+def class_name(adapter_config, config: PreTrainedConfig) -> str:
+    """By the task of the adapter; without one, what the adapter was made on, or what the base was saved as."""
+    if adapter_config.task_type is not None:
+        return TASKS[adapter_config.task_type]
+    made_on = (adapter_config.auto_mapping or {}).get("base_model_class")
+    return made_on or next(iter(config.architectures or ()), "AutoModel")
+
+
+def fit_labels(config: PreTrainedConfig, adapter: str) -> None:
+    """A head that was trained with the adapter says how many labels there are."""
+    from safetensors import safe_open
+
+    file = Path(cached_file(adapter, "adapter_model.safetensors"))
+    with safe_open(file, "pt") as tensors:
+        shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
+    counts = {shape[0] for name, shape in shapes.items() if name.endswith(CLASSIFIERS)}
+    if len(counts) == 1 and config.num_labels not in counts:
+        config.num_labels = counts.pop()
