@@ -32,9 +32,18 @@ VARIANTS = {
     "lora": (["--adapter", "lora", *LORA], 1e-3),
     "adalora": (["--adapter", "adalora", *TARGETS, "--init_r", "12", "--target_r", "8", "--lora_alpha", "16"], 1e-3),
     "vera": (["--adapter", "vera", *TARGETS, "--r", "256"], 1e-2),
-    "ina-0.1": (["--adapter", "ina", *LOW_RANK, "--ina_alpha", "16", "--adapter_inhibition_level", "0.1"], 1e-3),
-    "ina-0.3": (["--adapter", "ina", *LOW_RANK, "--ina_alpha", "16", "--adapter_inhibition_level", "0.3"], 1e-3),
-    "ina-0.9": (["--adapter", "ina", *LOW_RANK, "--ina_alpha", "16", "--adapter_inhibition_level", "0.9"], 1e-3),
+    "ina-0.1": (
+        ["--adapter", "ina", *LOW_RANK, "--adapter_ina_alpha", "16", "--adapter_inhibition_level", "0.1"],
+        1e-3,
+    ),
+    "ina-0.3": (
+        ["--adapter", "ina", *LOW_RANK, "--adapter_ina_alpha", "16", "--adapter_inhibition_level", "0.3"],
+        1e-3,
+    ),
+    "ina-0.9": (
+        ["--adapter", "ina", *LOW_RANK, "--adapter_ina_alpha", "16", "--adapter_inhibition_level", "0.9"],
+        1e-3,
+    ),
     **{
         f"mtlora-{structure.lower()}": (["--adapter", "mtlora", *LORA, "--structure", structure], 1e-3)
         for structure in ("SHIM", "ICFM", "CTCM", "DTSM")
