@@ -30,8 +30,8 @@ def to_lora(peft_model: PeftModel, folder: str | Path, adapter_name: str | None 
     """Write one adapter as plain LoRA: `adapter_config.json` and `adapter_model.safetensors`.
 
     PEFT loads the folder without this package. What the method has between A and B becomes part of A, so the rank
-    stays r; a fused module of MTLoRA with k adapted slices becomes one of rank k·r. Dropout, where the adapter goes
-    and modules trained whole are carried over.
+    stays r; a fused module of MTLoRA with k adapted slices becomes one of rank k·r. Ranks that are all zero
+    in A are left out. Dropout, the modules it targets and those trained whole are carried over.
 
     Args:
         peft_model: a model with adapters of this package.
@@ -62,7 +62,7 @@ def to_lora(peft_model: PeftModel, folder: str | Path, adapter_name: str | None 
     weights = whole_modules(peft_model, adapter)
     ranks, alphas = {}, {}
     for name, layer in layers.items():
-        down, up = (factor.detach() for factor in layer.factors(adapter))
+        down, up = without_zeros(*layer.factors(adapter))
         ranks[name] = down.shape[0]
         alphas[name] = simple(layer.scaling[adapter] * ranks[name])
         weights |= lora_weights(f"base_model.model.{name}", layer.get_base_layer(), down, up)
@@ -72,6 +72,13 @@ def to_lora(peft_model: PeftModel, folder: str | Path, adapter_name: str | None 
     # copies: safetensors takes no two tensors that share memory
     weights = {name: weight.clone(memory_format=torch.contiguous_format) for name, weight in weights.items()}
     save_file(weights, Path(folder) / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+@torch.no_grad()
+def without_zeros(down: torch.Tensor, up: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The factors without ranks that A leaves at zero (SoRA's closed gates), unless all are."""
+    kept = down.any(dim=1)
+    return (down[kept], up[:, kept]) if kept.any() else (down, up)
 
 
 def the_active(peft_model: PeftModel) -> str:

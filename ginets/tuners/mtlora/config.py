@@ -58,10 +58,14 @@ class MTLoRAConfig(LowRankConfig):
             )
         self.check(
             "fused_modules",
-            self.fused_modules is None or all(map(is_slices, self.fused_modules.values())),
-            "a name for each list of at least two truth values, not all of them false",
+            self.fused_modules is None or is_slices_by_name(self.fused_modules),
+            "by name, lists of at least two truth values, not all of them false",
         )
+        self.check("mix_slices", isinstance(self.mix_slices, bool), "true, false")
 
 
-def is_slices(value) -> bool:
-    return isinstance(value, list) and len(value) > 1 and all(isinstance(on, bool) for on in value) and any(value)
+def is_slices_by_name(value) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(slices, list) and len(slices) > 1 and all(isinstance(on, bool) for on in slices) and any(slices)
+        for slices in value.values()
+    )
