@@ -27,10 +27,14 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    # the zoo is data: models/<name>/config.json, installed as ginets.zoo
-    packages=[*find_packages(include=["ginets", "ginets.*"]), "ginets.zoo"],
-    package_dir={"ginets.zoo": "models"},
-    package_data={"ginets": ["py.typed"], "ginets.zoo": ["*/config.json", "*/README.md", "README.md"]},
+    # data: models/<name>/config.json is installed as ginets.zoo, recipes/<benchmark>/<method>/<task>.yaml as ginets.cookbook
+    packages=[*find_packages(include=["ginets", "ginets.*"]), "ginets.zoo", "ginets.cookbook"],
+    package_dir={"ginets.zoo": "models", "ginets.cookbook": "recipes"},
+    package_data={
+        "ginets": ["py.typed"],
+        "ginets.zoo": ["*/config.json", "*/README.md", "README.md"],
+        "ginets.cookbook": ["*/*/*.yaml", "README.md"],
+    },
     install_requires=[
         "torch>=2.9",
         "transformers>=5.23,<5.24",

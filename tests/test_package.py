@@ -78,20 +78,23 @@ LIST = """
 import sys
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder)]
 import ginets
+from ginets.recipes.recipe_files import list_recipes, recipe_path
 print(ginets.__file__, len(ginets.list_models()), ginets.model_path("bert-tiny-gi"))
+print(len(list_recipes()), recipe_path("aflora/mrpc"))
 """
 
 
 def check_zoo(where: Path):
     run = python(LIST, cwd=where, env={"PYTHONPATH": str(where), "PATH": "/usr/bin:/bin", "HOME": str(where)})
     assert run.returncode == 0, run.stderr
-    file, count, path = run.stdout.split()
-    assert Path(file).is_relative_to(where) and Path(path).is_relative_to(where)
-    assert int(count) == len(list((ROOT / "models").glob("*/config.json")))
+    file, models, model, recipes, recipe = run.stdout.split()
+    assert all(Path(path).is_relative_to(where) for path in (file, model, recipe))
+    assert int(models) == len(list((ROOT / "models").glob("*/config.json")))
+    assert int(recipes) == len(list((ROOT / "recipes").glob("glue/*/*.yaml")))
 
 
 def test_zoo_in_a_plain_checkout(tmp_path):
-    for folder in ("ginets", "models"):
+    for folder in ("ginets", "models", "recipes"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     check_zoo(tmp_path)
 
@@ -113,8 +116,10 @@ def test_zoo_and_type_marker_in_the_wheel(tmp_path):
 def test_zoo_in_this_installation():
     """Editable or not: the package that the tests run with finds its zoo."""
     import ginets
+    from ginets.recipes.recipe_files import recipe_path
 
     assert Path(ginets.model_path("bert-tiny-gi"), "config.json").is_file()
+    assert recipe_path("aflora/mrpc").is_file()
 
 
 @pytest.mark.parametrize("arguments,code,text", [
