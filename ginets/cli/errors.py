@@ -10,5 +10,5 @@ def in_one_line(parser: argparse.ArgumentParser) -> Iterator[None]:
     """Errors about what the user gave end the process with exit code 2 and one line, not with a traceback."""
     try:
         yield
-    except (ImportError, OSError, ValueError) as error:
+    except (ImportError, OSError, TypeError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: error: {' '.join(str(error).split())}\n")

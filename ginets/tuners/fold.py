@@ -40,10 +40,11 @@ def fold(
         The native model: same outputs (in half precision up to its rounding), same mode, same device.
 
     Raises:
+        TypeError: `model` is no PeftModel.
         ValueError: `LlamaInA` cannot express the adapter; the message names the field.
     """
     if not isinstance(model, PeftModel):
-        raise ValueError(f"fold takes a PeftModel, a Llama with an InA adapter; this is a {type(model).__name__}.")
+        raise TypeError(f"fold takes a PeftModel, a Llama with an InA adapter; this is a {type(model).__name__}.")
     base = model.get_base_model()
     model_class, adapter = native_class(base), sole_adapter(model)
     config = model.peft_config[adapter]

@@ -190,7 +190,7 @@ def test_what_is_refused_by_name(fields, named, tmp_path):
 
 
 def test_other_models_and_states_are_refused():
-    with pytest.raises(ValueError, match="takes a PeftModel"):
+    with pytest.raises(TypeError, match="takes a PeftModel"):
         ginets.fold(LlamaModel(stock_config("llama_ina")))
     bert = transformers.BertModel(stock_config("bert_gi"))
     with pytest.raises(ValueError, match="BertModel"):
