@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from ginets.tuners import MTLoRAConfig
-from ginets.tuners.mtlora.layer import MTLoRALayer
+from ginets.tuners import MTLoraConfig
+from ginets.tuners.mtlora.layer import MTLoraLayer
 
 
 STRUCTURES = ("SHIM", "ICFM", "CTCM", "DTSM")
@@ -30,9 +30,9 @@ class One(nn.Module):
         return self.layer(x)
 
 
-def adapted(base: nn.Module, **config) -> tuple[peft.PeftModel, MTLoRALayer]:
+def adapted(base: nn.Module, **config) -> tuple[peft.PeftModel, MTLoraLayer]:
     options = {"r": 3, "lora_alpha": 5, "target_modules": ["layer"], "fused_modules": {}} | config
-    model = peft.get_peft_model(One(base), MTLoRAConfig(**options))
+    model = peft.get_peft_model(One(base), MTLoraConfig(**options))
     return model, model.base_model.model.layer
 
 
@@ -42,6 +42,6 @@ def example(base: nn.Module) -> torch.Tensor:
     return torch.randn(4, 5, 6, requires_grad=True)
 
 
-def tensors(layer: MTLoRALayer, adapter: str = "default") -> dict[str, torch.Tensor]:
+def tensors(layer: MTLoraLayer, adapter: str = "default") -> dict[str, torch.Tensor]:
     """A, B, C and, where there is one, D."""
     return {name: layer.weight_of(name, adapter) for name in "ABCD" if adapter in layer.own(name)}

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from ginets.tuners import MTLoRAConfig
-from ginets.tuners.mtlora.layer import MTLoRALayer
+from ginets.tuners import MTLoraConfig
+from ginets.tuners.mtlora.layer import MTLoraLayer
 from tests.tuners.mtlora_parts import LAYERS, QKV, STRUCTURES, One, adapted, example, tensors
 
 
@@ -52,7 +52,7 @@ def naive_fused(structure: str, slices: list[bool], mix: bool, A, B, C, D=None) 
     return torch.cat(rows)
 
 
-def compare_with(delta, layer: MTLoRALayer, base: nn.Module, x: torch.Tensor) -> None:
+def compare_with(delta, layer: MTLoraLayer, base: nn.Module, x: torch.Tensor) -> None:
     """The layer's output and gradients against the base layer plus `delta`, a function of the layer's tensors."""
     copies = {name: tensor.detach().clone().requires_grad_() for name, tensor in tensors(layer).items()}
     naive_x = x.detach().clone().requires_grad_(x.is_floating_point())
@@ -178,7 +178,7 @@ def test_products_of_zeros_would_never_train(structure):
     (values["B"] @ naive_core(structure, **cores) @ values["A"]).square().sum().backward()
     assert not any(tensor.grad.any() for tensor in values.values())
     with pytest.raises(ValueError, match=rf"init is 'multimodal'.*structure {structure}.*gradients are zero"):
-        MTLoRAConfig(structure=structure, init="multimodal")
+        MTLoraConfig(structure=structure, init="multimodal")
 
 
 def lora_of(base: nn.Module) -> tuple[nn.Module, dict[str, torch.Tensor]]:

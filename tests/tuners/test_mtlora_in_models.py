@@ -20,8 +20,8 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
-from ginets.tuners import MTLoRAConfig
-from ginets.tuners.mtlora.layer import MTLoRALayer
+from ginets.tuners import MTLoraConfig
+from ginets.tuners.mtlora.layer import MTLoraLayer
 from tests.tuners.mtlora_parts import LAYERS, QKV, STRUCTURES, adapted, example, tensors
 
 
@@ -64,8 +64,8 @@ def tiny_gpt2(**options) -> GPT2Model:
 
 
 def test_layers_have_parameters_of_their_own():
-    model = peft.get_peft_model(tiny_gpt2(), MTLoRAConfig(r=2))
-    layers = [module for module in model.modules() if isinstance(module, MTLoRALayer)]
+    model = peft.get_peft_model(tiny_gpt2(), MTLoraConfig(r=2))
+    layers = [module for module in model.modules() if isinstance(module, MTLoraLayer)]
     everything = [tensor for layer in layers for tensor in tensors(layer).values()]
     assert len({tensor.data_ptr() for tensor in everything}) == len(everything) == 3 * 4
     first, second = (block.attn.c_attn.mtlora_A["default"].weight for block in model.base_model.model.h)
@@ -78,7 +78,7 @@ def test_layers_have_parameters_of_their_own():
 def test_adapters_of_different_structures_side_by_side():
     model, layer = adapted(nn.Linear(6, 12), structure="CTCM", init_weights=False)
     other = {"structure": "SHIM", "r": 2, "target_modules": ["layer"], "init_weights": False}
-    model.add_adapter("other", MTLoRAConfig(**other, fused_modules={"layer": QKV}))
+    model.add_adapter("other", MTLoraConfig(**other, fused_modules={"layer": QKV}))
     x = torch.randn(4, 6)
     with model.disable_adapter():
         assert torch.equal(model(x), layer.get_base_layer()(x))
@@ -97,7 +97,7 @@ def test_adapters_of_different_structures_side_by_side():
 def test_save_and_load(structure, mix, dtype, tmp_path):
     base = tiny_gpt2(add_cross_attention=True).to(dtype)
     targets = ["c_attn", "c_fc", "wte"]
-    config = MTLoRAConfig(r=2, structure=structure, mix_slices=mix, target_modules=targets, init_weights=False)
+    config = MTLoraConfig(r=2, structure=structure, mix_slices=mix, target_modules=targets, init_weights=False)
     model = peft.get_peft_model(copy.deepcopy(base), config, autocast_adapter_dtype=False)
     assert config.fused_modules == {"c_attn": QKV, "crossattention.c_attn": [True, True]}
     ids = torch.arange(6)[None]
@@ -144,7 +144,7 @@ PUBLISHED = {
 def test_parameter_counts_of_the_published_runs(run, structure):
     model_class, config, options, one_matrix, two_matrices = PUBLISHED[run]
     with torch.device("meta"):
-        model = peft.get_peft_model(model_class(config), MTLoRAConfig(structure=structure, **options))
+        model = peft.get_peft_model(model_class(config), MTLoraConfig(structure=structure, **options))
     count = sum(tensor.numel() for tensor in model.parameters() if tensor.requires_grad)
     assert count == (one_matrix if structure == "SHIM" else two_matrices)
 
@@ -171,8 +171,8 @@ def test_parameter_counts_of_the_published_runs(run, structure):
     ],
 )
 def test_bad_values_are_refused_by_name(field, value):
-    with pytest.raises(ValueError, match=rf"MTLoRAConfig: {field} is {re.escape(repr(value))}; allowed: "):
-        MTLoRAConfig(**{field: value})
+    with pytest.raises(ValueError, match=rf"MTLoraConfig: {field} is {re.escape(repr(value))}; allowed: "):
+        MTLoraConfig(**{field: value})
 
 
 @pytest.mark.parametrize("base", [nn.Linear(6, 10), nn.Embedding(11, 6)])

@@ -1,9 +1,9 @@
 """MTLoRA: a low-rank branch with an r × r matrix between A and B."""
 
 from ..registry import register
-from .config import MTLoRAConfig
-from .layer import MTLoRAEmbedding, MTLoRALinear
-from .model import MTLoRAModel
+from .config import MTLoraConfig
+from .layer import MTLoraEmbedding, MTLoraLinear
+from .model import MTLoraModel
 
 
-register("mtlora", MTLoRAConfig, MTLoRAModel)
+register("mtlora", MTLoraConfig, MTLoraModel)

@@ -13,7 +13,7 @@ PRODUCTS = ("ICFM", "CTCM")
 
 
 @dataclass
-class MTLoRAConfig(LowRankConfig):
+class MTLoraConfig(LowRankConfig):
     """`y = W x + (α/r) · B·T·A · dropout(x)` with an r × r matrix T: `C`, `C·Cᵀ`, `C·D` or `C + D`.
 
     Source: MTLoRA, Neural Networks 199:108642. By default T is the identity at the start, so that training begins

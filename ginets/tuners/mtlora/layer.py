@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..lowrank.layer import EmbeddingBranch, LinearBranch, LowRankLayer
-from .config import MTLoRAConfig
+from .config import MTLoraConfig
 
 
 # structure → the tensors that T is made of, and how; for one matrix as for a stack of them
@@ -24,25 +24,25 @@ CORES = {
 }
 
 
-class MTLoRALayer(LowRankLayer):
+class MTLoraLayer(LowRankLayer):
     """The method's part of the layers."""
 
     prefix = "mtlora_"
     core_names = ("C", "D")
     record_names = ("slices",)
 
-    def update_layer(self, adapter_name: str, config: MTLoRAConfig, r: int, alpha: float, slices=(True,)) -> None:
+    def update_layer(self, adapter_name: str, config: MTLoraConfig, r: int, alpha: float, slices=(True,)) -> None:
         """Add an adapter; `slices`: for each projection that the module holds, whether it is adapted."""
         base = self.get_base_layer()
         if len(slices) > 1 and (isinstance(base, nn.Embedding) or self.out_features % len(slices)):
             raise ValueError(
-                f"MTLoRAConfig: fused_modules gives {len(slices)} slices to a {type(base).__name__} with "
+                f"MTLoraConfig: fused_modules gives {len(slices)} slices to a {type(base).__name__} with "
                 f"{self.out_features} outputs; allowed: a linear layer whose outputs can be divided by their number."
             )
         self.slices[adapter_name] = tuple(slices)
         super().update_layer(adapter_name, config, r, alpha)
 
-    def add_core(self, adapter: str, config: MTLoRAConfig) -> None:
+    def add_core(self, adapter: str, config: MTLoraConfig) -> None:
         r, adapted = self.r[adapter], sum(self.slices[adapter])
         shape = (adapted * r,) * 2 if config.mix_slices or adapted == 1 else (adapted, r, r)
         for name in CORES[config.structure][0]:
@@ -62,7 +62,7 @@ class MTLoRALayer(LowRankLayer):
         return F.linear(ranks, self.core(adapter))
 
 
-class MTLoRALinear(MTLoRALayer, LinearBranch):
+class MTLoraLinear(MTLoraLayer, LinearBranch):
     """Beside a linear layer, fused or not."""
 
     def shapes(self, adapter: str) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -79,17 +79,17 @@ class MTLoRALinear(MTLoRALayer, LinearBranch):
         return torch.block_diag(*(next(blocks) if adapted else nothing for adapted in slices))
 
 
-class MTLoRAEmbedding(MTLoRALayer, EmbeddingBranch):
+class MTLoraEmbedding(MTLoraLayer, EmbeddingBranch):
     """Beside an embedding. It starts with A = 0 and B random; with `init="original"` the other way round."""
 
-    def add_core(self, adapter: str, config: MTLoRAConfig) -> None:
+    def add_core(self, adapter: str, config: MTLoraConfig) -> None:
         super().add_core(adapter, config)
         if config.init == "original" and config.init_weights:
             self.own("A")[adapter] = nn.Parameter(uniform(self.r[adapter], self.in_features))
             nn.init.zeros_(self.own("B")[adapter])
 
 
-def start_of(name: str, shape: tuple[int, ...], config: MTLoRAConfig) -> torch.Tensor:
+def start_of(name: str, shape: tuple[int, ...], config: MTLoraConfig) -> torch.Tensor:
     """What C or D starts with: T = I, a random T, or 0. In `C + D`, D starts at 0 for T = I."""
     if config.init == "original" or not config.init_weights:
         return uniform(*shape)

@@ -6,7 +6,7 @@ from peft.utils.other import get_pattern_key
 
 from ..lowrank.model import LowRankModel
 from ..targets import WITH_FEED_FORWARD, with_gated
-from .layer import MTLoRAEmbedding, MTLoRALayer, MTLoRALinear
+from .layer import MTLoraEmbedding, MTLoraLayer, MTLoraLinear
 
 
 # the published runs: the attention output too in DeBERTa (which "output.dense" covers), every linear layer in Llama
@@ -16,13 +16,13 @@ LLAMA = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_p
 FUSED = {"gpt2": {"c_attn": [True, True, True], "crossattention.c_attn": [True, True]}}
 
 
-class MTLoRAModel(LowRankModel):
+class MTLoraModel(LowRankModel):
     """A model with low-rank branches that have a matrix T between A and B."""
 
     prefix = "mtlora_"
-    tuner_layer_cls = MTLoRALayer
-    linear_cls = MTLoRALinear
-    embedding_cls = MTLoRAEmbedding
+    tuner_layer_cls = MTLoraLayer
+    linear_cls = MTLoraLinear
+    embedding_cls = MTLoraEmbedding
     target_module_mapping = with_gated(WITH_FEED_FORWARD | {"llama": LLAMA})
 
     def _prepare_adapter_config(self, peft_config, model_config):
