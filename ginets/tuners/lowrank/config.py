@@ -1,5 +1,7 @@
 """Fields that every low-rank method has, and how they are checked."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -62,11 +64,11 @@ class LowRankConfig(PeftConfig):
             self.refuse("layers_pattern", "no value where target_modules is a regular expression")
         if self.layers_pattern and self.layers_to_transform is None:
             self.refuse("layers_pattern", "no value unless layers_to_transform is given")
-        self.check("r", is_whole(self.r) and self.r >= 1, "a whole number of at least 1")
-        self.check(
-            "rank_pattern", all(is_whole(r) and r >= 1 for r in self.rank_pattern.values()), "ranks of at least 1"
-        )
-        self.check("alpha_pattern", all(is_number(alpha) for alpha in self.alpha_pattern.values()), "numbers")
+        self.check("r", is_rank(self.r), "a whole number of at least 1")
+        self.check("rank_pattern", is_pattern(self.rank_pattern, is_rank), "names with ranks of at least 1")
+        self.check("alpha_pattern", is_pattern(self.alpha_pattern, is_number), "names with numbers")
+        for name in ("use_rslora", "init_weights"):
+            self.check(name, isinstance(getattr(self, name), bool), "true or false")
         self.check(self.dropout_field, is_number(self.dropout) and 0 <= self.dropout < 1, "0 <= dropout < 1")
         self.check(self.alpha_field, self.alpha is None or is_number(self.alpha), "a number")
 
@@ -92,5 +94,13 @@ def is_whole(value) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def is_rank(value) -> bool:
+    return is_whole(value) and value >= 1
+
+
 def is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_pattern(value, fine: Callable[[object], bool]) -> bool:
+    return isinstance(value, dict) and all(map(fine, value.values()))
