@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .tuners.fold import fold
     from .tuners.ina import InAConfig
     from .tuners.mtlora import MTLoraConfig
-    from .tuners.sora import SoraConfig
+    from .tuners.sora import SoraCallback, SoraConfig
     from .tuners.to_lora import to_lora
 
 
@@ -34,6 +34,7 @@ ON_DEMAND = {
     "MTLoraConfig": "tuners.mtlora",
     "AFLoraConfig": "tuners.aflora",
     "AFLoraCallback": "tuners.aflora",
+    "SoraCallback": "tuners.sora",
     "SoraConfig": "tuners.sora",
     "fold": "tuners.fold",
     "to_lora": "tuners.to_lora",

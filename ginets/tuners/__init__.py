@@ -9,7 +9,10 @@ require("peft", extra="adapters")
 
 from .ina import InAConfig, InAModel
 from .lowrank import LowRankConfig, LowRankLayer, LowRankModel, NotMergeableError
+from .mtlora import MTLoRAConfig, MTLoRAModel
+from .sora import SoraCallback, SoraConfig, SoraModel, train_gates
 from .targets import add_gated_types
+from .to_lora import to_lora
 
 
 add_gated_types()
@@ -20,5 +23,12 @@ __all__ = [
     "LowRankConfig",
     "LowRankLayer",
     "LowRankModel",
+    "MTLoRAConfig",
+    "MTLoRAModel",
     "NotMergeableError",
+    "SoraCallback",
+    "SoraConfig",
+    "SoraModel",
+    "to_lora",
+    "train_gates",
 ]

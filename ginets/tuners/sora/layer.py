@@ -1,0 +1,50 @@
+"""SoRA: between A and B, every rank is multiplied by its gate."""
+
+import math
+
+import torch
+from torch import nn
+
+from ..lowrank.config import LowRankConfig
+from ..lowrank.layer import EmbeddingBranch, LinearBranch, LowRankLayer
+
+
+START = {"ones": torch.ones, "normal": torch.randn}
+
+
+class SoraLayer(LowRankLayer):
+    """The method's part of the layers."""
+
+    prefix = "sora_"
+    core_names = ("gate",)
+
+    def add_core(self, adapter: str, config: LowRankConfig) -> None:
+        self.own("gate")[adapter] = nn.Parameter(START[config.init_gate](self.r[adapter]))
+
+    def between(self, adapter: str, ranks: torch.Tensor) -> torch.Tensor:
+        return ranks * self.own("gate")[adapter].to(ranks.dtype)
+
+    def prune(self, adapter: str) -> int:
+        """Remove the ranks whose gate is zero and return how many are left; the factor s stays.
+
+        If all are zero, one of them stays, so that the layer remains an ordinary one: its branch is zero all the same.
+        """
+        keep = self.own("gate")[adapter].nonzero().flatten().tolist() or [0]
+        for name, axis in (("A", 0), ("B", 1), ("gate", 0)):
+            tensor = self.weight_of(name, adapter)
+            tensor.data = tensor.data.index_select(axis, torch.tensor(keep, device=tensor.device))
+            tensor.grad = None
+            if isinstance(module := self.own(name)[adapter], nn.Linear):
+                module.out_features, module.in_features = tensor.shape
+        left = len(keep) / self.r[adapter]
+        self.alpha[adapter] *= math.sqrt(left) if self.configs[adapter].use_rslora else left
+        self.r[adapter] = len(keep)
+        return len(keep)
+
+
+class SoraLinear(SoraLayer, LinearBranch):
+    """Beside a linear layer."""
+
+
+class SoraEmbedding(SoraLayer, EmbeddingBranch):
+    """Beside an embedding."""
