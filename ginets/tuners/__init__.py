@@ -9,7 +9,7 @@ require("peft", extra="adapters")
 
 from .ina import InAConfig, InAModel
 from .lowrank import LowRankConfig, LowRankLayer, LowRankModel, NotMergeableError
-from .mtlora import MTLoraConfig, MTLoRAModel
+from .mtlora import MTLoraConfig, MTLoraModel
 from .sora import SoraCallback, SoraConfig, SoraModel, train_gates
 from .targets import add_gated_types
 from .to_lora import to_lora
