@@ -29,6 +29,8 @@ from .trainer import decide, make_trainer
 
 logger = logging.getLogger(__name__)
 
+AVERAGE = "average_trainable_parameters"
+
 
 def run(
     model_args: ModelArguments,
@@ -191,6 +193,8 @@ def train(trainer: Trainer, checkpoint: str | None, folder: Path, adapter: str) 
     if checkpoint and read_state(checkpoint)["global_step"] == trainer.state.global_step:
         del figures["train_loss"]  # the checkpoint was the last one: no step was taken, and 0.0 is no loss
     figures |= {"train_samples": len(trainer.train_dataset), "adapter": adapter, **counts}
+    # AFLoRA trains fewer and fewer; its callback logs how many on average
+    figures |= {AVERAGE: entry[AVERAGE] for entry in trainer.state.log_history if AVERAGE in entry}
     trainer.save_model()
     trainer.save_state()
     trainer.log_metrics("train", figures)

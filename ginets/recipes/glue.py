@@ -26,6 +26,8 @@ from .glue_data import DataArguments
 from .outputs import command_line
 
 
+logger = logging.getLogger(__name__)
+
 USER_ERRORS = (ArgumentsError, DataError, StrictDataclassError, ImportError)
 PROGRAM = "run_glue"
 
@@ -76,6 +78,8 @@ def parse_all(words: Sequence[str]) -> tuple:
         raise ArgumentsError(str(error)) from error
     if method:
         adapter_args.fields = methods.given(method, others.pop(), TAKEN)
+        for flag in others[0].given.keys() & methods.option_fields(method).keys():
+            logger.warning("--%s is the flag of a gate; the field of the adapter is --adapter_%s.", flag, flag)
     return model_args, adapter_args, *others
 
 

@@ -71,7 +71,9 @@ METHODS = {
     "ina": Method((OURS, "InAConfig")),
     "mtlora": Method((OURS, "MTLoraConfig")),
     "aflora": Method((OURS, "AFLoraConfig"), (OURS, "AFLoraCallback")),
-    "sora": Method((OURS, "SoraConfig"), (OURS, "SoraCallback")),
+    "sora": Method(
+        (OURS, "SoraConfig"), (OURS, "SoraCallback"), schedule=("sparse_lambda", "lambda_warmup", "gate_lr")
+    ),
 }
 
 

@@ -23,7 +23,8 @@ from .methods import METHODS, PEFT, load
 logger = logging.getLogger(__name__)
 
 BASE = "base"
-TRAINING_ONLY = re.compile(r"dropout|^init_.*weights|initial$")  # fields that trained tensors do not depend on
+# fields that say how training starts or goes on, not what the trained tensors mean
+TRAINING_ONLY = re.compile(r"dropout|initial$|^init(_|$)|_init$|^freeze_|^fan_in_fan_out$")
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 
@@ -138,7 +139,8 @@ def check_start(adapter: SavedAdapter, name: str, config) -> None:
 
 
 def spelt(value) -> str:
-    return " ".join(sorted(map(str, value))) if isinstance(value, set | list) else str(value)
+    text = " ".join(sorted(map(str, value))) if isinstance(value, set | list) else str(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def start_from(model, adapter: SavedAdapter) -> None:

@@ -20,6 +20,9 @@ METHODS = {
     "adalora": ["--init_r", "6", "--target_r", "2", "--tinit", "5", "--tfinal", "25"],
     "vera": ["--r", "8"],
     "ina": ["--r", "4", "--adapter_inhibition_level", "0.3"],
+    "mtlora": ["--r", "4", "--structure", "DTSM"],
+    "aflora": ["--r", "4", "--freeze_start", "0.1", "--freeze_end", "0.6", "--freeze_window", "5"],
+    "sora": ["--r", "4", "--sparse_lambda", "0.2"],
 }
 
 
