@@ -36,7 +36,7 @@ $(VENV)/.train: $(VENV)/.torch setup.py
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.train setup.py
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[train,adapters,viz,dev]"
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[train,adapters,quant,viz,dev]"
 	touch $@
 
 clean:

@@ -11,6 +11,7 @@ VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "ginets" / "__init__.py").
 
 EXTRAS = {
     "adapters": ["peft>=0.21,<0.22"],
+    "quant": ["peft>=0.21,<0.22", "bitsandbytes>=0.50"],
     "train": ["datasets>=5.2", "scikit-learn>=1.5", "scipy>=1.13", "pyyaml>=6", "matplotlib>=3.9"],
     "nlg": ["sacrebleu>=2.4"],
     "viz": ["matplotlib>=3.9"],
