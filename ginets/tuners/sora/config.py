@@ -25,13 +25,13 @@ class SoraConfig(LowRankConfig):
     lora_alpha: float = option(16, "α: the branch is scaled by α/r; pruning keeps the factor.")
     lora_dropout: float = option(0.0, "Dropout on the input of the branch.")
     sparse_lambda: float = option(
-        1e-3, "λ of the penalty λ·|g|: a rank whose gate lowers the loss by less than λ per unit goes to zero."
+        3e-4, "λ of the penalty λ·|g|: a gate goes to zero if a unit of it lowers the loss by less than λ."
     )
     lambda_warmup: int = option(0, "Optimizer steps over which λ rises linearly to its value.")
     gate_lr: float | None = option(
-        None,
-        "Learning rate η of the gates, which follows the optimizer's schedule. A step shrinks a gate by ηλ. "
-        "None: that of the optimizer's group they are in.",
+        1.0,
+        "Learning rate η of the gates; it follows the optimizer's schedule. A step takes at most ηλ off a gate, so from "
+        "1 to 0 it is a way of 1/(ηλ) steps. None: that of the optimizer's group, for A and B usually far too small.",
     )
     init_gate: Literal["ones", "normal"] = option(
         "ones", "Gates at the start: `ones`, which is LoRA, or `normal`, N(0, 1) as in the public code."
