@@ -36,9 +36,10 @@ def convert_adapter(
 ) -> InAConfig:
     """Read an InA adapter of the original code from the folder `src`, write ours to `dst`.
 
-    The tensors are the same, under `ina_` names. Weights of heads that were trained along are carried over. What the
-    files do not say has to be told: the code of April 2024 first had no activation (`activation="none"`), and left
-    layers that were not quantized plain LoRA whatever the level (`inhibition_level=0`).
+    The tensors are the same, under `ina_` names. Weights of heads that were trained along are carried over. The files
+    do not say which version of the code they are of: the last one is assumed. In earlier ones, layers that were not
+    quantized were plain LoRA whatever the level (`inhibition_level=0`), and at first there was no activation
+    (`activation="none"`).
 
     Args:
         inhibition_level: p to use in place of the file's `lora_inhibition`.
