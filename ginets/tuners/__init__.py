@@ -7,6 +7,7 @@ from ..extras import require
 
 require("peft", extra="adapters")
 
+from .aflora import AFLoraCallback, AFLoraConfig, AFLoraModel, FreezeController
 from .ina import InAConfig, InAModel
 from .lowrank import LowRankConfig, LowRankLayer, LowRankModel, NotMergeableError
 from .mtlora import MTLoraConfig, MTLoraModel
@@ -18,6 +19,10 @@ from .to_lora import to_lora
 add_gated_types()
 
 __all__ = [
+    "AFLoraCallback",
+    "AFLoraConfig",
+    "AFLoraModel",
+    "FreezeController",
     "InAConfig",
     "InAModel",
     "LowRankConfig",
