@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from transformers import BertConfig, BertForSequenceClassification
 
 from ginets.recipes import demo
 from ginets.recipes.glue import main
@@ -51,6 +53,11 @@ def place(tmp_path_factory):
     gated = json.loads((make_model(folder / "gated", weights=False) / "config.json").read_text())
     gated |= {"model_type": "bert_gi", "gi_query_side": True}
     (folder / "gated/config.json").write_text(json.dumps(gated))
+    trained = get_peft_model(
+        BertForSequenceClassification(BertConfig.from_pretrained(folder / "model")), LoraConfig(r=2)
+    )
+    trained.peft_config["default"].base_model_name_or_path = "model"
+    trained.save_pretrained(folder / "trained")
     checkpoint = folder / "old/checkpoint-5"
     checkpoint.mkdir(parents=True)
     return folder
@@ -109,6 +116,28 @@ BAD = {
     "length zero": (SST2 + " --max_seq_length 0", "--max_seq_length is 0; it must be at least 1"),
     "best model of unequal strategies": (SST2 + " --save_strategy steps --load_best_model_at_end", "save and eval strategy"),
     "file of arguments": ("gone.yaml", "gone.yaml: there is no such file of arguments"),
+    "unknown adapter": (SST2 + " --adapter dora", "choose from 'none', 'lora', 'adalora'"),
+    "flag of an adapter without one": (SST2 + " --lora_alpha 4", "--lora_alpha belongs to --adapter lora, adalora"),
+    "flag of another adapter": (SST2 + " --adapter vera --target_r 4", "--target_r belongs to --adapter adalora)"),
+    "flag with a prefix": (SST2 + " --adapter lora --adapter_inhibition_level 0.1", "belongs to --adapter ina)"),
+    "rate of no adapter": (SST2 + " --adapter_lr 0.1", "--adapter_lr needs --adapter, one of lora"),
+    "start of no adapter": (SST2 + " --init_adapter x", "--init_adapter needs --adapter, one of lora"),
+    "negative rate": (SST2 + " --classifier_lr -1", "--classifier_lr is -1.0; allowed: at least 0"),
+    "pattern that is no JSON": (SST2 + " --adapter lora --rank_pattern {query", "--rank_pattern is '{query', which is not valid JSON"),
+    "pattern that is no mapping": (SST2 + " --adapter lora --rank_pattern 4", "--rank_pattern is '4'; allowed: a mapping"),
+    "mapping that is a list": (SST2 + " --adapter lora --rank_pattern [4]", "--rank_pattern is '[4]'; allowed: a mapping"),
+    "layers that are no numbers": (SST2 + " --adapter lora --layers_to_transform a", "--layers_to_transform is 'a'; allowed: whole numbers"),
+    "rank zero": (SST2 + " --adapter lora --r 0", "`r` should be a positive integer"),
+    "rank zero of ours": (SST2 + " --adapter ina --r 0", "r is 0; allowed: a whole number of at least 1"),
+    "level of the adapter": (SST2 + " --adapter ina --adapter_inhibition_level 1", "inhibition_level is 1.0; allowed: 0 <= p < 1"),
+    "module that is not there": (SST2 + " --adapter lora --target_modules q_proj", "--target_modules q_proj): "),
+    "no adapter to start from": (SST2 + " --adapter lora --init_adapter model", "--init_adapter is 'model', which is no adapter"),
+    "start from another method": (SST2 + " --adapter vera --init_adapter trained", "it is of type lora, this run's is vera"),
+    "start from another rank": (SST2 + " --adapter lora --init_adapter trained --r 4", "it was trained with r = 2, this run has 4"),
+    "start from other modules": (SST2 + " --adapter lora --init_adapter trained --r 2 --target_modules key", "trained with target_modules = query value, this run has key"),
+    "adapter trained on as a model": (SST2.replace("path model", "path trained"), "'trained' is an adapter; to train on from it give --init_adapter trained --adapter lora --model_name_or_path model"),
+    "unknown recipe": ("--recipe aflora/xyz", "--recipe is 'aflora/xyz'; "),
+    "recipe without its adapter to start from": ("--recipe mtlora/rte model_name_or_path=model glue_dir=. task_name=sst2", "which is no adapter"),
     "unknown argument": (SST2 + " --overwrite_output_dir", "unknown arguments: --overwrite_output_dir"),
 }  # fmt: skip
 
@@ -118,7 +147,7 @@ def test_bad_input(name, place, monkeypatch, capsys):
     words, says = BAD[name]
     monkeypatch.chdir(place)
     with pytest.raises(SystemExit) as caught:
-        main([*words.split(), "--use_cpu"] if words.startswith("--m") else words.split())
+        main([*words.split(), "--use_cpu"] if words.startswith(("--m", "--r")) else words.split())
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("run_glue: ")]
     assert caught.value.code == 2
     assert len(error) == 1 and error[0].startswith("run_glue: error: ") and says in error[0]
@@ -146,7 +175,8 @@ def test_help_of_the_script_lists_everything(monkeypatch, capsys):
     assert caught.value.code == 0
     shown = capsys.readouterr().out
     for word in ("--model_name_or_path", "--task_name", "--glue_dir", "--train_file", "--gi_query_side", "--ina_rank",
-                 "--demo", "--early_stopping_patience", "--learning_rate", "--resume_from_checkpoint"):  # fmt: skip
+                 "--demo", "--adapter", "--init_adapter", "--adapter_lr", "--classifier_lr", "--recipe",
+                 "--early_stopping_patience", "--learning_rate", "--resume_from_checkpoint"):  # fmt: skip
         assert word in shown
 
 

@@ -94,7 +94,17 @@ def attach(model: PreTrainedModel, adapter_config, fresh: frozenset[str] = froze
     try:
         return load(PEFT, "get_peft_model")(model, adapter_config, **options)
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise ArgumentsError(f"the adapter does not fit this {model.config.model_type} model: {error}") from error
+        targets = adapter_config.target_modules
+        named = f", --target_modules {spelt(targets)}" if targets else ""
+        raise ArgumentsError(
+            f"the adapter does not fit (model type {model.config.model_type}{named}): {error}"
+        ) from error
+
+
+def spelt(value) -> str:
+    """A value of a config, short enough for a message."""
+    text = " ".join(sorted(map(str, value))) if isinstance(value, set | list) else str(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def modules_to_train(model: PreTrainedModel, fresh: frozenset[str]) -> list[str]:

@@ -194,7 +194,8 @@ def train(trainer: Trainer, checkpoint: str | None, folder: Path, adapter: str) 
         del figures["train_loss"]  # the checkpoint was the last one: no step was taken, and 0.0 is no loss
     figures |= {"train_samples": len(trainer.train_dataset), "adapter": adapter, **counts}
     # AFLoRA trains fewer and fewer; its callback logs how many on average
-    figures |= {AVERAGE: entry[AVERAGE] for entry in trainer.state.log_history if AVERAGE in entry}
+    if averages := [entry[AVERAGE] for entry in trainer.state.log_history if AVERAGE in entry]:
+        figures[AVERAGE] = averages[-1]
     trainer.save_model()
     trainer.save_state()
     trainer.log_metrics("train", figures)

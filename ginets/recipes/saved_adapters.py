@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel
 from transformers.utils import cached_file
 
-from .adapted import ADAPTER, part_of
+from .adapted import ADAPTER, part_of, spelt
 from .arguments import ArgumentsError, ModelArguments
 from .methods import METHODS, PEFT, load
 
@@ -136,11 +136,6 @@ def check_start(adapter: SavedAdapter, name: str, config) -> None:
                 f"--init_adapter {adapter.path}: it was trained with {field_name} = {spelt(its)}, "
                 f"this run has {spelt(mine)}."
             )
-
-
-def spelt(value) -> str:
-    text = " ".join(sorted(map(str, value))) if isinstance(value, set | list) else str(value)
-    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def start_from(model, adapter: SavedAdapter) -> None:

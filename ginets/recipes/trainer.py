@@ -1,6 +1,7 @@
 """The `Trainer` of the classification recipe."""
 
 import numpy as np
+import torch
 from torch.utils.data import SequentialSampler
 from transformers import (
     DataCollatorWithPadding,
@@ -9,6 +10,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     Trainer,
 )
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from ..data.glue import Examples
 from ..metrics.glue import compute
@@ -20,8 +22,24 @@ from .optimizer import split_groups
 from .saved_adapters import save_base_config
 
 
+class LengthGroupedByEpoch(LengthGroupedSampler):
+    """Groups by length in an order that seed and epoch decide.
+
+    The stock sampler draws from the global generator, whose state at the start of an epoch a run that is resumed in
+    its middle does not know.
+    """
+
+    def __init__(self, stock: LengthGroupedSampler, seed: int):
+        super().__init__(stock.batch_size, lengths=stock.lengths)
+        self.seed = seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.generator = torch.Generator().manual_seed(self.seed + epoch)
+
+
 class RecipeTrainer(Trainer):
-    """Keeps the order of evaluation, gives parts of the model their own learning rates, saves adapters whole."""
+    """Sees to the order of rows, to learning rates of parts of the model, and to what is saved with an adapter."""
 
     def __init__(self, *args, rates: dict[str, float | None], **kwargs):
         self.rates = rates
@@ -31,6 +49,13 @@ class RecipeTrainer(Trainer):
         # When training batches are grouped by length, the stock sampler shuffles evaluation, too, and predictions no
         # longer belong to the rows they stand beside.
         return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
+
+    def _get_train_sampler(self, train_dataset=None):
+        sampler = super()._get_train_sampler(train_dataset)
+        if isinstance(sampler, LengthGroupedSampler):
+            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+            return LengthGroupedByEpoch(sampler, seed)
+        return sampler
 
     def create_optimizer(self, model=None):
         created = self.optimizer is None

@@ -1,14 +1,13 @@
 """Adapters end to end with a tiny BERT: training, what is saved, resuming, evaluation of a folder, a trained start."""
 
 import json
-import subprocess
-import sys
+import shutil
 
 import pytest
 import torch
-from peft import AutoPeftModelForSequenceClassification, PeftModel
+from peft import AdaLoraConfig, AutoPeftModelForSequenceClassification, PeftModel, get_peft_model
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
 from ginets.recipes.glue import main
 from tests.recipes.glue_fixtures import make_model, make_sst2
@@ -17,11 +16,11 @@ from tests.recipes.glue_fixtures import make_model, make_sst2
 WEIGHTS = "adapter_model.safetensors"
 METHODS = {
     "lora": ["--r", "4", "--target_modules", "query", "key", "value"],
-    "adalora": ["--init_r", "6", "--target_r", "2", "--tinit", "5", "--tfinal", "25"],
+    "adalora": ["--init_r", "6", "--target_r", "2", "--tinit", "5", "--tfinal", "10"],
     "vera": ["--r", "8"],
     "ina": ["--r", "4", "--adapter_inhibition_level", "0.3"],
     "mtlora": ["--r", "4", "--structure", "DTSM"],
-    "aflora": ["--r", "4", "--freeze_start", "0.1", "--freeze_end", "0.6", "--freeze_window", "5"],
+    "aflora": ["--r", "4", "--freeze_start", "0.1", "--freeze_end", "0.6", "--freeze_window", "3"],
     "sora": ["--r", "4", "--sparse_lambda", "0.2"],
 }
 
@@ -35,7 +34,7 @@ def place(tmp_path_factory):
     main([*words(start, folder / "first", "--max_steps", "50", epochs=1), "--learning_rate", "1e-2"])
     model = make_model(folder / "model", weights=False)
     AutoModelForSequenceClassification.from_pretrained(folder / "first").bert.save_pretrained(model)
-    return {"model": model, "data": make_sst2(folder / "data")}
+    return {"model": model, "data": make_sst2(folder / "data", rows=96)}
 
 
 def words(place, output, *more, epochs=3):
@@ -104,10 +103,69 @@ def test_evaluation_of_an_adapter_folder(finished, place, tmp_path):
 def test_resuming_equals_an_uninterrupted_run(finished, place, tmp_path):
     method, whole, figures = finished
     earliest = min(whole.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    assert earliest.name != "checkpoint-75"  # the last of 3 epochs of 25 steps
+    assert earliest.name != "checkpoint-36"  # the last of 3 epochs of 12 steps
     command = words(place, tmp_path / "out", "--adapter", method, *METHODS[method])
     again = main([*command, "--resume_from_checkpoint", str(earliest)])
     assert again["eval_loss"] == figures["eval_loss"]
     expected, got = (load_file(folder / WEIGHTS) for folder in (whole, tmp_path / "out"))
     assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+@pytest.mark.parametrize("steps", [8, 20, 30])
+def test_resuming_adalora_in_each_phase(steps, place, tmp_path):
+    """Warm-up, allocation and final phase (tinit 10, tfinal 10 of 36 steps); then ranks are what the budget says."""
+    options = ["--adapter", "adalora", "--init_r", "6", "--target_r", "2", "--tinit", "10", "--tfinal", "10"]
+    saving = ["--save_strategy", "steps", "--save_steps", steps, "--eval_strategy", "no", "--save_total_limit", "9"]
+    main([*words(place, tmp_path / "whole", *options, *saving)])
+    checkpoint = tmp_path / f"whole/checkpoint-{steps}"
+    main([*words(place, tmp_path / "again", *options, *saving), "--resume_from_checkpoint", str(checkpoint)])
+    expected, got = (load_file(tmp_path / run / WEIGHTS) for run in ("whole", "again"))
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+    left = [int(tensor.count_nonzero()) for name, tensor in got.items() if "lora_E" in name]
+    assert sum(left) == 2 * len(left)
+
+
+def test_adalora_allocates_as_a_loop_of_ones_own(place, tmp_path):
+    """Against PEFT's documented use, `update_and_allocate` after each step, without a Trainer or its callbacks."""
+    options = ["--adapter", "adalora", "--init_r", "6", "--target_r", "2", "--tinit", "3", "--tfinal", "2"]
+    plain = ["--train_sampling_strategy", "sequential", "--max_steps", "12", "--lr_scheduler_type", "constant",
+             "--max_grad_norm", "0", "--eval_strategy", "no", "--save_strategy", "no"]  # fmt: skip
+    model = shutil.copytree(place["model"], tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (model / "config.json").write_text(json.dumps(config | without))
+    main(words({**place, "model": model}, tmp_path / "out", *options, *plain))
+    got = load_file(tmp_path / "out" / WEIGHTS)
+
+    set_seed(42)
+    config = AutoConfig.from_pretrained(tmp_path / "out", subfolder="base")
+    base = AutoModelForSequenceClassification.from_pretrained(place["model"], config=config)
+    settings = AdaLoraConfig(task_type="SEQ_CLS", init_r=6, target_r=2, tinit=3, tfinal=2, total_step=12)
+    model = get_peft_model(base, settings)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-2, weight_decay=0.0)
+    tokenizer = AutoTokenizer.from_pretrained(place["model"])
+    rows = [line.split("\t") for line in (place["data"] / "SST-2/train.tsv").read_text().splitlines()[1:]]
+    for step in range(12):
+        texts, labels = zip(*rows[8 * step : 8 * step + 8], strict=True)
+        inputs = tokenizer(list(texts), return_tensors="pt", padding=True)
+        model(**inputs, labels=torch.tensor([int(label) for label in labels])).loss.backward()
+        optimizer.step()
+        model.base_model.update_and_allocate(step + 1)
+        optimizer.zero_grad()
+    values = {name: parameter for name, parameter in model.named_parameters() if "lora_E" in name}
+    assert len(values) == 2
+    for name, parameter in values.items():
+        torch.testing.assert_close(got[name.replace(".default", "")], parameter.detach(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("adapter", ["none", "lora"])
+def test_resuming_in_the_middle_of_a_later_epoch(adapter, place, tmp_path):
+    """Rows are grouped by length, which draws an order anew in each epoch."""
+    saving = ["--adapter", adapter, "--save_strategy", "steps", "--save_steps", "20", "--eval_strategy", "no"]
+    main([*words(place, tmp_path / "whole", *saving)])
+    checkpoint = str(tmp_path / "whole/checkpoint-20")
+    main([*words(place, tmp_path / "again", *saving), "--resume_from_checkpoint", checkpoint])
+    name = "model.safetensors" if adapter == "none" else WEIGHTS
+    expected, got = (load_file(tmp_path / run / name) for run in ("whole", "again"))
     assert all(torch.equal(expected[name], got[name]) for name in expected)
