@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
+from ...ops.lowrank import add_up, down
 from .config import LowRankConfig
 
 
@@ -195,6 +196,7 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
 
     def base_weight(self) -> torch.Tensor:
         layer, backend = self.get_base_layer(), self.quantization_backend
+        unpack(layer)
         return backend.get_base_weight(layer) if backend else layer.weight.data
 
     def store_base_weight(self, weight: torch.Tensor) -> None:
@@ -252,11 +254,11 @@ class LinearBranch(LowRankLayer):
 
     def add_projections(self, adapter: str, config: LowRankConfig) -> None:
         # in this order, so that the same seed draws the same A as PEFT's LoRA
-        down, up = (nn.Linear(*shape, bias=False) for shape in self.shapes(adapter))
-        self.own("A")[adapter], self.own("B")[adapter] = down, up
+        for name, shape in zip("AB", self.shapes(adapter), strict=True):
+            self.own(name)[adapter] = nn.Linear(*shape, bias=False)
         if config.init_weights:
-            nn.init.kaiming_uniform_(down.weight, a=math.sqrt(5))
-            nn.init.zeros_(up.weight)
+            nn.init.kaiming_uniform_(self.weight_of("A", adapter), a=math.sqrt(5))
+            nn.init.zeros_(self.weight_of("B", adapter))
 
     def shapes(self, adapter: str) -> tuple[tuple[int, int], tuple[int, int]]:
         """Features in and out of A, and of B."""
@@ -264,8 +266,13 @@ class LinearBranch(LowRankLayer):
         return (self.in_features, r), (r, self.out_features)
 
     def ranks(self, adapter: str, x: torch.Tensor) -> torch.Tensor:
-        down = self.own("A")[adapter]
-        return down(self.own("dropout")[adapter](self._cast_input_dtype(x, down.weight.dtype)))
+        weight, dropout = self.weight_of("A", adapter), self.own("dropout")[adapter]
+        if isinstance(dropout, nn.Dropout) and dropout.training:
+            x = dropout(self._cast_input_dtype(x, weight.dtype))
+        return down(x, weight)
+
+    def combine(self, adapter: str, result: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
+        return add_up(result, self.between(adapter, ranks), self.up_weight(adapter), self.scaling[adapter])
 
 
 class EmbeddingBranch(LowRankLayer):
@@ -300,6 +307,13 @@ def layer_for(base_layer: nn.Module, linear: type, embedding: type) -> Callable[
     if isinstance(base_layer, nn.Linear | Conv1D) or resolve_quantization_backend(base_layer):
         return linear
     return None
+
+
+def unpack(module: nn.Module) -> None:
+    """Undo what bitsandbytes does to an NF4 weight when it is first used for inference on a CPU with AVX512-BF16: it
+    packs it, and a packed weight passes no gradient on and dequantizes to something else, without an error."""
+    if getattr(getattr(getattr(module, "weight", None), "quant_state", None), "packing_format_for_cpu", False):
+        module.state_dict()  # its own way to unpack
 
 
 def is_half(tensor: torch.Tensor) -> bool:

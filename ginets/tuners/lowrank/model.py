@@ -8,7 +8,7 @@ from peft.utils import AuxiliaryTrainingWrapper, get_quantization_kwargs
 from peft.utils.other import get_pattern_key
 from torch import nn
 
-from .layer import LowRankLayer, NotMergeableError, layer_for
+from .layer import LowRankLayer, NotMergeableError, layer_for, unpack
 
 
 class LowRankModel(BaseTuner):
@@ -42,6 +42,12 @@ class LowRankModel(BaseTuner):
             "r": config.rank_pattern.get(rank_key, config.r),
             "alpha": config.alpha_pattern.get(alpha_key, config.alpha),
         }
+
+    def train(self, mode: bool = True) -> "LowRankModel":
+        if mode and not self.training:
+            for module in self.modules():
+                unpack(module)
+        return super().train(mode)
 
     # ------------------------------------------------------------------ merging
 
