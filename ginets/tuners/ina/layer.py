@@ -39,6 +39,11 @@ class InALayer(LowRankLayer):
 class InALinear(InALayer, LinearBranch):
     """Beside a linear layer."""
 
+    def combine(self, adapter: str, result: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
+        if self.is_linear(adapter):
+            return result + self.branch(adapter, ranks)
+        return super().combine(adapter, result, ranks)
+
 
 class InAEmbedding(InALayer, EmbeddingBranch):
     """Beside an embedding."""
