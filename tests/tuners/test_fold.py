@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM, LlamaModel
 
 import ginets
 from ginets import InAConfig, LlamaInAForCausalLM
+from ginets.tuners.fold import find_tokenizer
 from tests.stories import load_stories
 from tests.tiny import inputs, stock_config
 
@@ -237,3 +238,5 @@ def test_the_tokenizer_comes_along(tmp_path):
     for name in ("given", "found"):
         assert transformers.AutoTokenizer.from_pretrained(tmp_path / name).get_vocab() == words
         assert (tmp_path / name / "model.safetensors").exists()
+    for name in (None, "", "/a/folder/that/is/gone", "some-org/not-in-the-cache", str(tmp_path)):
+        assert find_tokenizer(name) is None
