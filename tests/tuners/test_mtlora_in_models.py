@@ -126,12 +126,16 @@ def test_half_precision_is_near_single(structure):
 
 # ---------------------------------------------------------------------- size of the published runs
 
-ROBERTA = r".*\.(query|value|intermediate\.dense|layer\.\d+\.output\.dense)"
+ROBERTA = {
+    "r": 8,
+    "target_modules": ["query", "value", "intermediate.dense", "output.dense"],
+    "exclude_modules": ["attention.output.dense"],
+}
 BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
 VICUNA = LlamaConfig(hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32)
 GPT2 = GPT2Config(n_embd=1024, n_layer=24, n_head=16)
 PUBLISHED = {
-    "RoBERTa-base": (RobertaModel, RobertaConfig(**BASE), {"r": 8, "target_modules": ROBERTA}, 1_035_264, 1_038_336),
+    "RoBERTa-base": (RobertaModel, RobertaConfig(**BASE), ROBERTA, 1_035_264, 1_038_336),
     "DeBERTa-v3-base": (DebertaV2Model, DebertaV2Config(**BASE), {"r": 8}, 1_331_712, 1_336_320),
     "GPT-2 medium": (GPT2Model, GPT2, {"r": 4, "mix_slices": True}, 1_085_184, 1_089_024),
     "GPT-2 medium, T per slice": (GPT2Model, GPT2, {"r": 4}, 1_082_880, 1_084_416),
