@@ -72,14 +72,18 @@ def planned_steps(args: TrainingArguments, rows: int) -> int:
     return math.ceil(args.num_train_epochs * max(1, math.ceil(batches / args.gradient_accumulation_steps)))
 
 
-def check_fit(adapter_config, config: PreTrainedConfig) -> None:
+def check_fit(adapter_config, config: PreTrainedConfig):
     """Put the adapter on a model without weights, so that what does not fit is found before weights are read.
+
+    Returns:
+        The adapter's config with the defaults of this model filled in, such as its target modules.
 
     Raises:
         ArgumentsError: no module of the model matches, or the method does not take what matches.
     """
     with torch.device("meta"):
-        attach(AutoModelForSequenceClassification.from_config(config), adapter_config, low_cpu_mem_usage=True)
+        model = AutoModelForSequenceClassification.from_config(config)
+        return attach(model, adapter_config, low_cpu_mem_usage=True).active_peft_config
 
 
 def attach(model: PreTrainedModel, adapter_config, fresh: frozenset[str] = frozenset(), **options):

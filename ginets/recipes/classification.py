@@ -64,8 +64,7 @@ def run(
     adapter_config = make_config(adapter_args, planned_steps(training_args, len(splits.get("train", ()))))
     start = None
     if adapter_config:
-        check_fit(adapter_config, config)
-        start = find_start(adapter_args, adapter_config, model_args)
+        start = find_start(adapter_args, check_fit(adapter_config, config), model_args)
 
     set_seed(training_args.seed)
     model, fresh = load_model(model_args, config)

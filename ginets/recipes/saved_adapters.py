@@ -115,7 +115,7 @@ def load_adapter(model: PreTrainedModel, adapter: SavedAdapter):
 
 
 def check_start(adapter: SavedAdapter, name: str, config) -> None:
-    """Check that a run with `config` can start from a trained adapter.
+    """Check that a run with `config`, its defaults filled in, can start from a trained adapter.
 
     Fields that shape only the training may differ: dropout, initialisation, schedules.
 
@@ -127,8 +127,6 @@ def check_start(adapter: SavedAdapter, name: str, config) -> None:
         raise ArgumentsError(f"--init_adapter {adapter.path}: it is of type {adapter.method}, this run's is {name}.")
     method = METHODS[name]
     free = {f.name for f in fields(load(PEFT, "PeftConfig"))} | {"modules_to_save", *method.hidden, *method.schedule}
-    if config.target_modules is None:  # the default; the tensors will tell whether it is the same
-        free |= {"target_modules"}
     for field_name in (f.name for f in fields(config) if f.name not in free and not TRAINING_ONLY.search(f.name)):
         mine, its = getattr(config, field_name), getattr(trained, field_name)
         if mine != its:
@@ -160,7 +158,7 @@ def start_from(model, adapter: SavedAdapter) -> None:
                 f"the run needs {tuple(mine[name].shape)}."
             )
     fitting = {name: tensor for name, tensor in tensors.items() if name in mine and tensor.shape == mine[name].shape}
-    load(PEFT, "set_peft_model_state_dict")(model, fitting)
+    load(PEFT, "set_peft_model_state_dict")(model, mine | fitting)  # PEFT wants the head, too
     fresh = sorted(mine.keys() - fitting.keys())
     logger.info(
         "Started from %s: %d tensors of the adapter, %d of head and other modules; fresh: %s.",
