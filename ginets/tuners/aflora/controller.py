@@ -21,6 +21,7 @@ class Matrix:
     Attributes:
         module: name of the adapted module in the base model.
         name: `A` or `B`.
+        weight: the parameter.
         state: its scores; or, once it is frozen, since when.
     """
 
@@ -28,11 +29,8 @@ class Matrix:
     name: str
     layer: AFLoraLayer
     adapter: str
+    weight: nn.Parameter
     state: MatrixState
-
-    @property
-    def weight(self) -> nn.Parameter:
-        return self.layer.weight_of(self.name, self.adapter)
 
     def freeze(self, step: int) -> None:
         self.state = self.layer.freeze(self.adapter, self.name, step)
@@ -88,7 +86,7 @@ class FreezeController:
                 weight = layer.weight_of(name, self.adapter)
                 if weight.requires_grad:
                     state = layer.matrices[self.adapter][name] = MatrixState.fresh(weight)
-                    pool.append(Matrix(module, name, layer, self.adapter, state))
+                    pool.append(Matrix(module, name, layer, self.adapter, weight, state))
         return pool
 
     def resume(self) -> list[Matrix]:
@@ -102,7 +100,7 @@ class FreezeController:
                         f"the training is resumed after step {self.steps}, but the checkpoint holds no freezing state "
                         f"for {name} of {module}: it was written without AFLoraCallback, or after the training."
                     )
-                matrix = Matrix(module, name, layer, self.adapter, state)
+                matrix = Matrix(module, name, layer, self.adapter, layer.weight_of(name, self.adapter), state)
                 if state.frozen_at != 0:
                     pool.append(matrix)
                 if state.frozen_at is None:
