@@ -28,25 +28,22 @@ def _plain_down(x, weight):
 
 
 class _Down(torch.autograd.Function):
-    """`_plain_down` that converts `x` again in its backward pass."""
+    """`_plain_down` that converts `x` again in its backward pass, and keeps nothing for a gradient nobody needs."""
 
     @staticmethod
     def forward(ctx, x, weight):
-        ctx.save_for_backward(x, weight)
+        ctx.dtype = x.dtype
+        x_needed, weight_needed = ctx.needs_input_grad
+        ctx.save_for_backward(weight if x_needed else None, x if weight_needed else None)
         return _plain_down(x, weight)
 
     @staticmethod
     def backward(ctx, grad):
-        x, weight = ctx.saved_tensors
-        if torch.is_grad_enabled():  # create_graph=True: what follows would cut the graph
-            needed = [tensor for tensor in (x, weight) if tensor.requires_grad]
-            found = iter(torch.autograd.grad(_plain_down(x, weight), needed, grad, create_graph=True))
-            return tuple(next(found) if tensor.requires_grad else None for tensor in (x, weight))
-        grad_x = (grad @ weight).to(x.dtype) if ctx.needs_input_grad[0] else None
-        if not ctx.needs_input_grad[1]:
+        weight, x = ctx.saved_tensors
+        grad_x = None if weight is None else (grad @ weight).to(ctx.dtype)
+        if x is None:
             return grad_x, None
-        rows = x.reshape(-1, x.shape[-1]).to(weight.dtype)
-        return grad_x, grad.reshape(-1, grad.shape[-1]).T @ rows
+        return grad_x, grad.reshape(-1, grad.shape[-1]).T @ x.reshape(-1, x.shape[-1]).to(grad.dtype)
 
 
 def add_up(result: torch.Tensor, ranks: torch.Tensor, weight: torch.Tensor, scale: float) -> torch.Tensor:
