@@ -11,6 +11,7 @@ VERBS = {
     "fold": "Llama + InA adapter to a native model: ginets fold BASE ADAPTER FOLDER",
     "to-lora": "an adapter to plain LoRA, where that is exact: ginets to-lora BASE ADAPTER FOLDER",
     "convert": "an InA adapter of the original code to ours: ginets convert SRC DST",
+    "eval": "score a file of predictions: ginets eval squad DATA PREDICTIONS",
     "env": "versions and hardware, for bug reports",
 }
 
