@@ -1,6 +1,5 @@
 """From adapter arguments to an adapted model: config, fit, fresh modules, start from an adapter already trained."""
 
-import logging
 import math
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -13,8 +12,6 @@ from . import adalora
 from .arguments import ArgumentsError, check_range, option
 from .methods import METHODS, PEFT, load
 
-
-logger = logging.getLogger(__name__)
 
 ADAPTER, HEAD, BODY = "adapter", "head", "body"
 

@@ -35,3 +35,22 @@ def test_local_base_model_is_named_without_its_path(tmp_path):
     assert card.data.base_model is None
     assert "Fine-tuned from `base`" in card.text and str(tmp_path) not in card.text
     assert "stock architecture" in card.text and "import ginets" not in card.text
+
+
+def test_adapter(tmp_path):
+    """Its config and how to load it; the Hub's library is PEFT, and a local base keeps its path to itself."""
+    (tmp_path / "base").mkdir()
+    adapter = {"adapter": "ina", "adapter_config": {"r": 4, "target_modules": "key, query"},
+               "trainable": {"trainable_parameters": 123, "trainable_parameters_without_head": 23}, "flags": {}}  # fmt: skip
+    card = make_card(CardFacts(**FACTS | adapter | {"base_model": str(tmp_path / "base")}))
+    assert card.data.library_name == "peft" and card.data.tags == ["ginets", "ina"]
+    for part in (
+        "Method: ina.",
+        "| target_modules | key, query |",
+        "| trainable_parameters_without_head | 23 |",
+        'AutoConfig.from_pretrained("mine", subfolder="base")',
+        'AutoModelForSequenceClassification.from_pretrained("base", config=config)',
+        'PeftModel.from_pretrained(base, "mine")',
+    ):
+        assert part in card.text
+    assert str(tmp_path) not in card.text

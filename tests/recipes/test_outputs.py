@@ -40,6 +40,7 @@ def test_scores_of_a_submission_stay_on_the_scale(tmp_path):
         (["--seed", "7", "--hub_token", "secret"], "--seed 7"),
         (["--hub-token=secret", "--token=secret", "--do_train"], "--do_train"),
         (["args.json", "--glue_dir", "{here}/glue", "--cache_dir={here}/none yet"], "args.json --glue_dir glue '--cache_dir=none yet'"),
+        (["--recipe", "ina/rte", "glue_dir={here}/glue", "token=secret", "seed=7"], "--recipe ina/rte glue_dir=glue seed=7"),
         (["--dataset_name", "nyu-mll/glue", "--text", "a b"], "--dataset_name nyu-mll/glue --text 'a b'"),
     ],
 )  # fmt: skip

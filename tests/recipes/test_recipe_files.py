@@ -3,9 +3,14 @@
 import re
 
 import pytest
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
-from ginets.recipes.glue import parse_all
+from ginets import model_path
+from ginets.recipes.adapted import attach, count_trainable, make_config
+from ginets.recipes.glue import main, parse_all
 from ginets.recipes.recipe_files import ArgumentsError, cookbook, expand, list_recipes, recipe_path
+from tests.recipes.glue_fixtures import make_model, make_sst2
 
 
 EIGHT = ("cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb")
@@ -61,6 +66,48 @@ def test_published_values(name, expected):
         training.learning_rate, adapter.classifier_lr, training.num_train_epochs, batch, training.seed,
         adapter.fields.get("r"), data.max_seq_length,
     )  # fmt: skip
+
+
+FAMILY = {"ina": "bert", "mtlora": "roberta"}  # all others: deberta-v2
+
+
+@pytest.mark.parametrize("method", SHIPPED)
+def test_a_recipe_runs(method, tmp_path):
+    """On a tiny untrained model of its family: every published field is one that the method takes there."""
+    model = make_model(tmp_path / "model", weights=False)
+    shape = {"vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+             "intermediate_size": 32, "max_position_embeddings": 64, "pad_token_id": 0}  # fmt: skip
+    more = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 8, "share_att_key": True}
+    config = AutoConfig.for_model(FAMILY.get(method, "deberta-v2"), **shape, **({} if method in FAMILY else more))
+    AutoModel.from_config(config).save_pretrained(model)
+    task = SHIPPED[method][0]
+    figures = main(
+        ["--recipe", f"{method}/{task}", f"model_name_or_path={model}", f"glue_dir={make_sst2(tmp_path, rows=16)}",
+         "task_name=sst2", "metric_for_best_model=accuracy", "max_steps=4", "per_device_train_batch_size=4",
+         "gradient_accumulation_steps=1", "tinit=null", "tfinal=null", "deltaT=null", f"output_dir={tmp_path / 'out'}",
+         "max_seq_length=32", *(["gi_layer_num=2"] if method == "gimlp" else []), "--use_cpu"]
+    )  # fmt: skip
+    assert 0 <= figures["eval_accuracy"] <= 1 and figures["adapter"] == ADAPTER.get(method, method)
+
+
+def test_sizes_are_those_published(tmp_path):
+    """Parameters of the adapters on the real shapes, without weights: the papers' counts, head excluded."""
+    roberta = AutoConfig.from_pretrained(model_path("roberta-base-gi"))
+    deberta = AutoConfig.from_pretrained(model_path("deberta-v3-base-gi"))
+    bert = AutoConfig.from_pretrained(model_path("bert-large-cased-gi"))
+    for name, config, expected in (
+        ("mtlora/mrpc", roberta, 1_035_264),  # q, v, feed-forward at r = 8, and C of 8 x 8 for each
+        ("aflora/mrpc", deberta, 451_872),  # at the start: vectors, and A and B of the feed-forward layers
+        ("lora/mnli", deberta, 1_327_104),
+        ("elora/mrpc", deberta, 156_672),  # vectors
+        ("ina/mrpc", bert, 589_824),  # 591,874 with the head of 2,050
+    ):
+        adapter = parse_all(expand(["--recipe", name]))[1]
+        stock = dict.fromkeys(("gi_query_side", "gi_key_side"), False)
+        with torch.device("meta"):
+            model = AutoModelForSequenceClassification.from_config(type(config).from_dict(config.to_dict() | stock))
+            model = attach(model, make_config(adapter, 100), low_cpu_mem_usage=True)
+        assert count_trainable(model)["trainable_parameters_without_head"] == expected, name
 
 
 def test_later_words_override_the_recipe():
