@@ -196,7 +196,6 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
 
     def base_weight(self) -> torch.Tensor:
         layer, backend = self.get_base_layer(), self.quantization_backend
-        unpack(layer)
         return backend.get_base_weight(layer) if backend else layer.weight.data
 
     def store_base_weight(self, weight: torch.Tensor) -> None:
@@ -307,13 +306,6 @@ def layer_for(base_layer: nn.Module, linear: type, embedding: type) -> Callable[
     if isinstance(base_layer, nn.Linear | Conv1D) or resolve_quantization_backend(base_layer):
         return linear
     return None
-
-
-def unpack(module: nn.Module) -> None:
-    """Undo what bitsandbytes does to an NF4 weight when it is first used for inference on a CPU with AVX512-BF16: it
-    packs it, and a packed weight passes no gradient on and dequantizes to something else, without an error."""
-    if getattr(getattr(getattr(module, "weight", None), "quant_state", None), "packing_format_for_cpu", False):
-        module.state_dict()  # its own way to unpack
 
 
 def is_half(tensor: torch.Tensor) -> bool:

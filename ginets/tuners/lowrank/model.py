@@ -8,7 +8,8 @@ from peft.utils import AuxiliaryTrainingWrapper, get_quantization_kwargs
 from peft.utils.other import get_pattern_key
 from torch import nn
 
-from .layer import LowRankLayer, NotMergeableError, layer_for, unpack
+from .layer import LowRankLayer, NotMergeableError, layer_for
+from .nf4 import keep_unpacked
 
 
 class LowRankModel(BaseTuner):
@@ -43,11 +44,9 @@ class LowRankModel(BaseTuner):
             "alpha": config.alpha_pattern.get(alpha_key, config.alpha),
         }
 
-    def train(self, mode: bool = True) -> "LowRankModel":
-        if mode and not self.training:
-            for module in self.modules():
-                unpack(module)
-        return super().train(mode)
+    def _pre_injection_hook(self, model: nn.Module, config, adapter_name: str) -> None:
+        super()._pre_injection_hook(model, config, adapter_name)
+        keep_unpacked(model)
 
     # ------------------------------------------------------------------ merging
 
