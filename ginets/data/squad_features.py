@@ -149,7 +149,7 @@ class Windows:
             question, total = self._fitting(encoded.ids, len(context.ids)), len(context.ids)
             room = self.room - len(question)
             golds = _token_spans(context, batch["answers"][row]) if self.labels else []
-            for low in range(0, max(total - self.doc_stride, 1), room - self.doc_stride):
+            for low in range(0, max(total - self.doc_stride, 1), max(room - self.doc_stride, 1)):
                 high = min(low + room, total)
                 inside = next(((a - low, b - low) for a, b in golds if low <= a <= b < high), (-1, -1))
                 windows.append((row, len(question), low, high, *inside))
