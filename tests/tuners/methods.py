@@ -54,6 +54,11 @@ KINDS = {
     "conv1d": ("gpt2", ["c_attn", "c_fc"]),
     "embedding": ("llama", ["embed_tokens"]),
 }
+# every form on a linear layer, the other layers with one form of each method and those that differ there
+CASES = [(form, "linear") for form in FORMS] + [
+    (form, kind) for kind in ("conv1d", "embedding") for form in (*METHODS, "ina_p0")
+]
+CASES += [("mtlora_mixed", "conv1d"), ("mtlora_original", "embedding")]
 
 
 def head(family: str) -> tuple[type, str]:

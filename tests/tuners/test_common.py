@@ -11,7 +11,7 @@ from torch import nn
 
 from ginets.tuners import LowRankLayer
 from tests.tuners.methods import (
-    FORMS,
+    CASES,
     KINDS,
     METHODS,
     RANDOM_START,
@@ -25,7 +25,7 @@ from tests.tuners.methods import (
 )
 
 
-every_form = pytest.mark.parametrize("form", FORMS)
+every_case = pytest.mark.parametrize("form,kind", CASES)
 every_method = pytest.mark.parametrize("method", METHODS)
 every_kind = pytest.mark.parametrize("kind", KINDS)
 pytestmark = pytest.mark.filterwarnings("ignore:MTLoRA's structure DTSM")
@@ -34,14 +34,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:MTLoRA's structure DTSM")
 # ---------------------------------------------------------------------- start, switching off
 
 
-@every_kind
-@pytest.mark.parametrize("form", [form for form in FORMS if form not in RANDOM_START])
+@pytest.mark.parametrize("form,kind", [case for case in CASES if case[0] not in RANDOM_START])
 def test_starts_as_the_base_model(form, kind):
     assert torch.equal(logits(adapted(form, kind, trained=False)), logits(base_model(KINDS[kind][0])))
 
 
-@every_kind
-@every_form
+@every_case
 def test_switched_off_it_is_the_base_model(form, kind):
     model, base = adapted(form, kind), logits(base_model(KINDS[kind][0]))
     before = logits(model)
@@ -52,8 +50,7 @@ def test_switched_off_it_is_the_base_model(form, kind):
     assert torch.equal(logits(model.unload()), base)
 
 
-@every_kind
-@every_form
+@every_case
 def test_only_the_adapter_and_the_head_train(form, kind):
     model = adapted(form, kind)
     model(**inputs(model)).logits.square().mean().backward()
@@ -135,8 +132,7 @@ def test_active_adapters_add_up(method):
     assert torch.allclose(model(x), base(x) + sum(updates), atol=1e-6)
 
 
-@every_kind
-@every_form
+@every_case
 def test_every_row_its_own_adapter(form, kind):
     model, config = adapted(form, kind), config_of(form, kind, r=2)
     torch.manual_seed(1)
