@@ -47,7 +47,7 @@ class MTLoraLayer(LowRankLayer):
         shape = (adapted * r,) * 2 if config.mix_slices or adapted == 1 else (adapted, r, r)
         for name in CORES[config.structure][0]:
             self.own(name)[adapter] = nn.Parameter(start_of(name, shape, config))
-        if config.init == "multimodal":
+        if config.init == "multimodal" and config.init_weights:
             for name in ("A", "B"):
                 nn.init.normal_(self.weight_of(name, adapter), std=0.02)
 
