@@ -182,6 +182,14 @@ def test_answers_are_those_of_the_loop(windows, options, dtype, decimals):
     assert answers.nbest_predictions == nbest
 
 
+def test_files_are_what_json_writes(windows, tmp_path):
+    examples, features = windows
+    examples = examples.map(lambda row: {"id": f'"ü{row["id"]}\n', "context": row["context"].replace("a", "\\")})
+    answers = read_answers(examples, features, peaked(features, "float32", 6, seed=4), version_2_with_negative=True)
+    for path in answers.save(tmp_path):
+        assert path.read_text() == json.dumps(getattr(answers, path.stem), indent=4) + "\n"
+
+
 def test_chunks_change_nothing(windows, monkeypatch):
     examples, features = windows
     logits = peaked(features, "float32", 1, seed=2)
@@ -226,7 +234,7 @@ def test_what_does_not_belong_together_is_refused(windows):
         ((start[1:], end[1:]), "both must be"),
         ((start, end[:, 1:]), "both must be"),
         ((start,), "both must be"),
-        ((start[:, :9], end[:, :9]), "logits have 9 columns; the longest of these features has 24 tokens"),
+        ((start[:, :9], end[:, :9]), "logits have 9 columns; the contexts of these features reach 23"),
     ):
         with pytest.raises(ValueError, match=message):
             read_answers(examples, features, logits)
