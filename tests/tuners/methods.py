@@ -33,8 +33,6 @@ FORMS = {name: (config, {}) for name, config in METHODS.items()} | {
     "sora_normal": (SoraConfig, {"init_gate": "normal"}),
 }
 LINEAR = [form for form in FORMS if form != "ina"]
-# these start elsewhere than at the base model
-RANDOM_START = {"mtlora_multimodal"}
 
 SIZES = {"vocab_size": 99, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 STOCK = {

@@ -14,7 +14,6 @@ from tests.tuners.methods import (
     CASES,
     KINDS,
     METHODS,
-    RANDOM_START,
     adapted,
     adapter_weights,
     base_model,
@@ -34,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:MTLoRA's structure DTSM")
 # ---------------------------------------------------------------------- start, switching off
 
 
-@pytest.mark.parametrize("form,kind", [case for case in CASES if case[0] not in RANDOM_START])
+@every_case
 def test_starts_as_the_base_model(form, kind):
     assert torch.equal(logits(adapted(form, kind, trained=False)), logits(base_model(KINDS[kind][0])))
 
