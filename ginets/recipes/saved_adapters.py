@@ -147,10 +147,8 @@ def start_from(model, adapter: SavedAdapter) -> None:
     own = {name for name in mine if part_of(name, model) == ADAPTER}
     its = {name for name in tensors if part_of(name, model) == ADAPTER}
     if missing := sorted(own ^ its):
-        has = "the run" if missing[0] in own else "the adapter"
-        raise ArgumentsError(
-            f"--init_adapter {adapter.path}: only {has} has {missing[0]} ({len(missing)} such tensors)."
-        )
+        has = "the run has" if missing[0] in own else "the adapter (or checkpoint: take the end of that run) has"
+        raise ArgumentsError(f"--init_adapter {adapter.path}: only {has} {missing[0]} ({len(missing)} such tensors).")
     for name in sorted(own):
         if mine[name].shape != tensors[name].shape:
             raise ArgumentsError(

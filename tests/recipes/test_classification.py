@@ -29,7 +29,8 @@ def words(place, output, *more, epochs=3):
     return [
         "--model_name_or_path", str(place["model"]), "--task_name", "sst2", "--glue_dir", str(place["data"]),
         "--output_dir", str(output), "--do_train", "--do_eval", "--num_train_epochs", str(epochs),
-        "--learning_rate", "1e-2", "--per_device_train_batch_size", "8", "--use_cpu", "--disable_tqdm", "True",
+        "--learning_rate", "1e-2", "--warmup_steps", "10", "--per_device_train_batch_size", "8", "--use_cpu",
+        "--disable_tqdm", "True",
         *map(str, more),
     ]  # fmt: skip
 

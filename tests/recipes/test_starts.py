@@ -80,7 +80,7 @@ def test_the_adapter_is_loaded_and_a_head_of_another_size_is_fresh(method, place
 @pytest.mark.parametrize(
     ("edit", "says"),
     [
-        (lambda tensors: {**tensors, "base_model.model.bert.x.lora_A.weight": torch.zeros(1)}, "only the adapter has"),
+        (lambda tensors: {**tensors, "base_model.model.bert.x.lora_A.weight": torch.zeros(1)}, "only the adapter (or checkpoint"),
         (lambda tensors: {name: t for name, t in tensors.items() if "lora_B" not in name}, "only the run has"),
         (lambda tensors: {name: t[:, :1].contiguous() if "lora_B" in name else t for name, t in tensors.items()},
          "the run needs"),
