@@ -9,19 +9,35 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 
+from packaging.version import Version
+
+
+# from, below; the same as in setup.py
+SUPPORTED_PEFT = ("0.21", "0.22")
+
+
+class UnsupportedPeftError(ImportError):
+    """A PEFT whose registration has not been tested."""
+
 
 class AfterPeft(MetaPathFinder):
-    """Finds `peft` as the other finders do, and adds a step to the end of its import."""
+    """Finds `peft` as the other finders do, and adds a step to the end of its import.
+
+    It stays until PEFT has been imported: many a program asks for the spec first, to see whether PEFT is installed.
+    """
+
+    asking = False
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name != "peft":
+        if name != "peft" or self.asking:
             return None
-        sys.meta_path.remove(self)  # once; the next line asks the others
-        spec = find_spec(name)
-        if spec is None or spec.loader is None:
-            sys.meta_path.insert(0, self)
-            return None
-        spec.loader = ThenRegister(spec.loader)
+        self.asking = True  # the next question is for the others
+        try:
+            spec = find_spec(name)
+        finally:
+            self.asking = False
+        if spec is not None and spec.loader is not None:
+            spec.loader = ThenRegister(spec.loader)
         return spec
 
 
@@ -37,6 +53,7 @@ class ThenRegister(Loader):
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__.loader = module.__loader__ = self.loader
         self.loader.exec_module(module)
+        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, AfterPeft)]
         register()
 
 
@@ -44,8 +61,18 @@ def register() -> None:
     """Import `ginets.tuners`, which registers. A PEFT it does not know is no reason to break `import peft`: a warning."""
     try:
         import_module(".tuners", __package__)
-    except ImportError as error:
+    except UnsupportedPeftError as error:
         warnings.warn(str(error), stacklevel=2)
+
+
+def check_version(installed: str) -> None:
+    """Raise `UnsupportedPeftError` if this version of PEFT is not supported."""
+    least, below = SUPPORTED_PEFT
+    if not Version(least) <= Version(installed) < Version(below):
+        raise UnsupportedPeftError(
+            f"the adapters of ginets work with peft>={least},<{below}; installed is {installed}. "
+            "Install a supported version: pip install 'ginets[adapters]'."
+        )
 
 
 def install() -> None:

@@ -3,9 +3,10 @@
 # ruff: noqa: E402 — the error that names the extra comes before anything that needs it
 
 from ..extras import require
+from ..peft_hook import check_version
 
 
-require("peft", extra="adapters")
+check_version(require("peft", extra="adapters").__version__)
 
 from .aflora import AFLoraCallback, AFLoraConfig, AFLoraModel, FreezeController
 from .ina import InAConfig, InAModel

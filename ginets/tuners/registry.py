@@ -5,22 +5,7 @@ own is added to the enum first; then PEFT's own registration runs, with all its 
 `GINETS_<METHOD>`, so that a PEFT without this package says in its error whose adapter it is.
 """
 
-import peft
-from packaging.version import Version
 from peft.utils.peft_types import PeftType, register_peft_method
-
-
-SUPPORTED_PEFT = ("0.21", "0.22")  # from, below; the same as in setup.py
-
-
-def check_version() -> None:
-    """Raise `ImportError` for a PEFT whose registration has not been tested."""
-    least, below = SUPPORTED_PEFT
-    if not Version(least) <= Version(peft.__version__) < Version(below):
-        raise ImportError(
-            f"the adapters of ginets work with peft>={least},<{below}; installed is {peft.__version__}. "
-            "Install a supported version: pip install 'ginets[adapters]'."
-        )
 
 
 def type_name(method: str) -> str:
@@ -45,6 +30,3 @@ def register(method: str, config_cls: type, model_cls: type) -> None:
     register_peft_method(
         name=type_name(method).lower(), config_cls=config_cls, model_cls=model_cls, prefix=model_cls.prefix
     )
-
-
-check_version()

@@ -95,7 +95,7 @@ def test_all_frozen_is_vera():
     vera = get_peft_model(Net(), VeraConfig(**options, init_weights=False)).base_model.model.wide
     ours = branches(adapted(target_modules=["wide"], freeze_from_start="all"))["wide"]
     trains = {name for name, parameter in ours.named_parameters() if parameter.requires_grad}
-    assert trains == {"aflora_d.default", "aflora_b.default"}
+    assert trains == {"aflr_d.default", "aflr_b.default"}
     with torch.no_grad():
         ours.get_base_layer().load_state_dict(vera.get_base_layer().state_dict())
         vera.vera_A["default"][:3, :6] = ours.weight_of("A", "default")

@@ -228,7 +228,7 @@ def test_gradients_are_unscaled_when_they_are_scored(fused, clip):
 
 
 def training_matrices(model) -> list[str]:
-    return [n for n, p in model.named_parameters() if p.requires_grad and (".aflora_A" in n or ".aflora_B" in n)]
+    return [n for n, p in model.named_parameters() if p.requires_grad and (".aflr_A" in n or ".aflr_B" in n)]
 
 
 def test_state_is_saved_during_the_training_only(tmp_path):
@@ -237,7 +237,7 @@ def test_state_is_saved_during_the_training_only(tmp_path):
     four = 4 * 4  # tensors of four modules
     model.save_pretrained(tmp_path / "during")
     saved = load_file(tmp_path / "during" / "adapter_model.safetensors")
-    assert sum(".aflora_state." in key for key in saved) == 8 and len(saved) == four + 8
+    assert sum(".aflr_state." in key for key in saved) == 8 and len(saved) == four + 8
     controller.finish()
     model.save_pretrained(tmp_path / "after")
     assert len(load_file(tmp_path / "after" / "adapter_model.safetensors")) == four

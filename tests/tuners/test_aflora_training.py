@@ -86,7 +86,7 @@ class Recorder(TrainerCallback):
                 name.removeprefix("base_model.model.").removesuffix(".default.weight").split(".aflora_")
             ): weight.grad
             for name, weight in model.named_parameters()
-            if (".aflora_A." in name or ".aflora_B." in name) and weight.grad is not None
+            if (".aflr_A." in name or ".aflr_B." in name) and weight.grad is not None
         }
         self.steps.append({key: grad.clone() for key, grad in named.items()})
 
@@ -212,7 +212,7 @@ def test_best_model_at_end(tmp_path):
     assert run.state.best_model_checkpoint.endswith("checkpoint-6")
     saved = load_file(tmp_path / "checkpoint-6" / "adapter_model.safetensors")
     ours = run.model.state_dict()
-    name = "base_model.model.bert.encoder.layer.0.attention.self.query.aflora_A"
+    name = "base_model.model.bert.encoder.layer.0.attention.self.query.aflr_A"
     assert torch.equal(ours[f"{name}.default.weight"], saved[f"{name}.weight"])
     assert not training_matrices(run.model)
     run.save_model(tmp_path / "final")

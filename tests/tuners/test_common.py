@@ -64,7 +64,7 @@ def test_only_the_adapter_and_the_head_train(form, kind):
 
 
 def matrix(name: str) -> str:
-    """`A` of `….aflora_A.default.weight`."""
+    """`A` of `….aflr_A.default.weight`."""
     return name.split("_")[-1].split(".")[0]
 
 

@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, Trainer, TrainingArguments
 
 from ginets import LlamaInAConfig
-from ginets.tuners.registry import check_version
 from tests import tiny
 from tests.tuners.methods import (
     CASES,
@@ -125,8 +124,9 @@ def test_files(form, kind, stored):
     folder, method = stored / f"{form}-{kind}", form.split("_")[0]
     assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors", ".md"}
     names = list(load_file(folder / "adapter_model.safetensors"))
-    assert not any(part.startswith("lora_") for name in names for part in name.split("."))
-    assert sum(f".{method}_A" in name for name in names) == len(branches(adapted(form, kind)))
+    assert not any("lora_" in name for name in names)
+    prefix = peft.mapping.PEFT_TYPE_TO_PREFIX_MAPPING[TYPES[method]]
+    assert sum(f".{prefix}A" in name for name in names) == len(branches(adapted(form, kind)))
     written = json.loads((folder / "adapter_config.json").read_text())
     assert written["peft_type"] == TYPES[method]
     config = peft.PeftConfig.from_pretrained(folder)
@@ -165,13 +165,6 @@ def test_methods_side_by_side(stored):
     for method in METHODS:
         outputs.append(logits(PeftModel.from_pretrained(base_model("bert"), stored / f"{method}-linear").eval()))
     assert all(not torch.allclose(a, b) for i, a in enumerate(outputs) for b in outputs[:i])
-
-
-def test_a_peft_that_is_not_known(monkeypatch):
-    for version in ("0.20.0", "0.22.0", "1.0"):
-        monkeypatch.setattr(peft, "__version__", version)
-        with pytest.raises(ImportError, match=rf"peft>=.*installed is {version}.*pip install"):
-            check_version()
 
 
 # ---------------------------------------------------------------------- default targets

@@ -107,7 +107,7 @@ def test_without_mixing_a_slice_sees_only_its_own_tensors():
     _, layer = adapted(nn.Linear(6, 12), fused_modules={"layer": QKV}, init_weights=False)
     before = layer.get_delta_weight("default")
     with torch.no_grad():
-        layer.mtlora_C["default"][1] += 1
+        layer.mtlr_C["default"][1] += 1
     changed = (layer.get_delta_weight("default") != before).any(1)
     assert changed.tolist() == [False] * 4 + [True] * 4 + [False] * 4
 
@@ -130,7 +130,7 @@ def test_the_core_starts_as_the_identity_and_the_model_as_the_base(structure, ki
 def test_the_core_of_a_fused_layer_starts_as_the_identity(structure, mix):
     _, layer = adapted(nn.Linear(6, 12), structure=structure, mix_slices=mix, fused_modules={"layer": QKV})
     assert torch.equal(layer.core("default"), torch.eye(9))
-    assert layer.mtlora_C["default"].shape == ((9, 9) if mix else (3, 3, 3))
+    assert layer.mtlr_C["default"].shape == ((9, 9) if mix else (3, 3, 3))
 
 
 def test_the_other_starts():
@@ -140,13 +140,13 @@ def test_the_other_starts():
     assert layer.core("default").square().sum().item() == pytest.approx(200 / 3, rel=0.05)
     assert not layer.weight_of("B", "default").any()
     _, layer = adapted(nn.Linear(600, 600), r=50, init="multimodal")
-    assert not layer.mtlora_C["default"].any()
+    assert not layer.mtlr_C["default"].any()
     for name in "AB":
         assert layer.weight_of(name, "default").std().item() == pytest.approx(0.02, rel=0.05)
     _, layer = adapted(nn.Embedding(400, 6), r=50, init="original")
-    assert layer.mtlora_A["default"].abs().max() <= 1 / 20
-    assert layer.mtlora_A["default"].std().item() == pytest.approx(1 / 20 / 3**0.5, rel=0.05)
-    assert not layer.mtlora_B["default"].any()
+    assert layer.mtlr_A["default"].abs().max() <= 1 / 20
+    assert layer.mtlr_A["default"].std().item() == pytest.approx(1 / 20 / 3**0.5, rel=0.05)
+    assert not layer.mtlr_B["default"].any()
 
 
 @pytest.mark.parametrize("kind", [*LAYERS, "fused", "fused and mixed"])
@@ -224,7 +224,7 @@ def test_the_first_step_is_that_of_peft_lora(structure, kind, drawn):
 def test_icfm_is_positive_semidefinite_everywhere():
     for kind, make in LAYERS.items():
         _, layer = adapted(make(), structure="ICFM", init_weights=False)
-        core, C = layer.core("default"), layer.mtlora_C["default"]
+        core, C = layer.core("default"), layer.mtlr_C["default"]
         torch.testing.assert_close(core, C @ C.T)
         assert torch.linalg.eigvalsh(core).min() > -1e-6, kind
 

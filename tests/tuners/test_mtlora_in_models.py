@@ -68,7 +68,7 @@ def test_layers_have_parameters_of_their_own():
     layers = [module for module in model.modules() if isinstance(module, MTLoraLayer)]
     everything = [tensor for layer in layers for tensor in tensors(layer).values()]
     assert len({tensor.data_ptr() for tensor in everything}) == len(everything) == 3 * 4
-    first, second = (block.attn.c_attn.mtlora_A["default"].weight for block in model.base_model.model.h)
+    first, second = (block.attn.c_attn.mtlr_A["default"].weight for block in model.base_model.model.h)
     assert not torch.equal(first, second)
     model.print_trainable_parameters()
     trainable = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
@@ -88,7 +88,7 @@ def test_adapters_of_different_structures_side_by_side():
     mixed = model.eval()(x, adapter_names=["default", "other", "__base__", "other"])
     torch.testing.assert_close(mixed[[1, 3]], expected[[1, 3]])
     model.delete_adapter("other")
-    assert layer.slices == {"default": (True,)} and "other" not in layer.mtlora_C
+    assert layer.slices == {"default": (True,)} and "other" not in layer.mtlr_C
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -104,7 +104,7 @@ def test_save_and_load(structure, mix, dtype, tmp_path):
     expected = model(ids).last_hidden_state
     model.save_pretrained(tmp_path)
     saved = load_file(tmp_path / "adapter_model.safetensors")
-    assert not any("lora_" in name.replace("mtlora_", "") for name in saved)
+    assert not any("lora_" in name.replace("mtlr_", "") for name in saved)
     loaded = peft.PeftModel.from_pretrained(copy.deepcopy(base), tmp_path, autocast_adapter_dtype=False)
     assert torch.equal(loaded(ids).last_hidden_state, expected)
     cross = loaded.base_model.model.h[0].crossattention.c_attn

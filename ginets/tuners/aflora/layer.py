@@ -14,7 +14,7 @@ MATRICES = ("A", "B")
 class AFLoraLayer(LowRankLayer):
     """The method's part of the layers."""
 
-    prefix = "aflora_"
+    prefix = "aflr_"
     core_names = ("d", "b")
     # adapter → "A" or "B" → its state
     record_names = ("matrices",)

@@ -13,7 +13,7 @@ from .layer import AFLoraEmbedding, AFLoraLayer, AFLoraLinear
 from .scores import MatrixState
 
 
-STATE = "aflora_state"
+STATE = "aflr_state"
 STATE_KEY = re.compile(rf"^(?:base_model\.model\.)?(?P<module>.+)\.{STATE}\.(?P<matrix>[AB])_(?P<field>\w+)$")
 
 
@@ -21,12 +21,12 @@ class AFLoraModel(LowRankModel):
     """A model with branches `b ⊙ B (d ⊙ A x)`.
 
     While a training with freezing runs, saved adapters hold, beside the four tensors of each module, what is needed to
-    go on: `aflora_state.<A|B>_{window,mean,spread,seen}` of what trains, `aflora_state.<A|B>_frozen_at` of what is
+    go on: `aflr_state.<A|B>_{window,mean,spread,seen}` of what trains, `aflr_state.<A|B>_frozen_at` of what is
     frozen. It is no part of the model's own `state_dict`, so data parallel training does not send it around. Once the
     training is over, the saved adapter is the four tensors again.
     """
 
-    prefix = "aflora_"
+    prefix = "aflr_"
     tuner_layer_cls = AFLoraLayer
     linear_cls = AFLoraLinear
     embedding_cls = AFLoraEmbedding

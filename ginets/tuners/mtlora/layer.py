@@ -27,7 +27,7 @@ CORES = {
 class MTLoraLayer(LowRankLayer):
     """The method's part of the layers."""
 
-    prefix = "mtlora_"
+    prefix = "mtlr_"
     core_names = ("C", "D")
     record_names = ("slices",)
 

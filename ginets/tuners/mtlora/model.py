@@ -19,7 +19,7 @@ FUSED = {"gpt2": {"c_attn": [True, True, True], "crossattention.c_attn": [True, 
 class MTLoraModel(LowRankModel):
     """A model with low-rank branches that have a matrix T between A and B."""
 
-    prefix = "mtlora_"
+    prefix = "mtlr_"
     tuner_layer_cls = MTLoraLayer
     linear_cls = MTLoraLinear
     embedding_cls = MTLoraEmbedding
