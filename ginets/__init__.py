@@ -12,12 +12,14 @@ from .models import *
 
 
 if TYPE_CHECKING:
-    from .tuners.aflora import AFLoraCallback, AFLoraConfig
+    from .tuners.aflora import AFLoraConfig
+    from .tuners.aflora.callback import AFLoraCallback
     from .tuners.convert import convert_adapter
     from .tuners.fold import fold
     from .tuners.ina import InAConfig
     from .tuners.mtlora import MTLoraConfig
-    from .tuners.sora import SoraCallback, SoraConfig
+    from .tuners.sora import SoraConfig
+    from .tuners.sora.callback import SoraCallback
     from .tuners.to_lora import to_lora
 
 
@@ -33,8 +35,8 @@ ON_DEMAND = {
     "InAConfig": "tuners.ina",
     "MTLoraConfig": "tuners.mtlora",
     "AFLoraConfig": "tuners.aflora",
-    "AFLoraCallback": "tuners.aflora",
-    "SoraCallback": "tuners.sora",
+    "AFLoraCallback": "tuners.aflora.callback",
+    "SoraCallback": "tuners.sora.callback",
     "SoraConfig": "tuners.sora",
     "fold": "tuners.fold",
     "to_lora": "tuners.to_lora",

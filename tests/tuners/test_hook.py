@@ -22,6 +22,9 @@ def python(code: str) -> subprocess.CompletedProcess:
     "import peft; import ginets",
     # programs look whether PEFT is there before they import it
     "import ginets; from importlib.util import find_spec; assert find_spec('peft'); find_spec('peft'); import peft",
+    # transformers imports PEFT in the middle of importing its Trainer
+    "import ginets; from transformers import Trainer; import peft; from ginets import AFLoraCallback, SoraCallback",
+    "from ginets.tuners import AFLoraCallback; from transformers import Trainer; import peft",
     "import ginets; from peft.tuners import lora; import peft",
     "import peft; from ginets.tuners import SoraConfig",
     "from ginets.tuners.ina.config import InAConfig; import peft",

@@ -1,7 +1,6 @@
 """AFLoRA: VeRA's two vectors around A and B of each layer's own, which train first and are frozen one by one."""
 
 from ..registry import register
-from .callback import AFLoraCallback
 from .config import AFLoraConfig
 from .controller import FreezeController
 from .layer import AFLoraEmbedding, AFLoraLinear
