@@ -72,7 +72,7 @@ def run(options, seed: int, variant: str) -> dict[str, float]:
         memory = peak_memory([str(word) for word in command])
         results = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
         kept = {name: results[f"eval_{name}"] for name in SCORES if f"eval_{name}" in results}
-        kept |= {name: value for name, value in results.items() if name.endswith("_parameters")}
+        kept |= {name: value for name, value in results.items() if "trainable_parameters" in name}
         figures.write_text(json.dumps(kept | {"peak_memory_mib": memory}), encoding="utf-8")
     return json.loads(figures.read_text(encoding="utf-8"))
 
