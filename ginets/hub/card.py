@@ -44,6 +44,7 @@ class CardFacts:
         command: the exact command line.
         seed: of the run.
         curve: file name of the learning curve beside the card.
+        freeze_map: file name of AFLoRA's map of freezing steps beside the card.
     """
 
     name: str
@@ -61,6 +62,7 @@ class CardFacts:
     hyperparameters: Mapping[str, object] = field(default_factory=dict)
     command: str = ""
     curve: str | None = None
+    freeze_map: str | None = None
 
 
 def make_card(facts: CardFacts) -> ModelCard:
@@ -107,7 +109,9 @@ def _body(facts: CardFacts) -> str:
 def _adapter(facts: CardFacts, base: str) -> str:
     """What the adapter is, and how to load it: its folder keeps the config of its base model in `base/`."""
     table = _table("field", facts.adapter_config)
-    return f"## Adapter\n\nMethod: {facts.adapter}.\n\n{table}\n" + LOAD_ADAPTER.format(base=base, name=facts.name)
+    frozen = f"![steps of freezing]({facts.freeze_map})\n\n" if facts.freeze_map else ""
+    load = LOAD_ADAPTER.format(base=base, name=facts.name)
+    return f"## Adapter\n\nMethod: {facts.adapter}.\n\n{table}\n{frozen}{load}"
 
 
 def _is_local(facts: CardFacts) -> bool:

@@ -91,6 +91,8 @@ def run(
             )
     if training_args.do_train and trainer.is_world_process_zero():
         outputs.write_curve(folder, history, examples.metrics[0])
+        if adapter_args.adapter == "aflora":
+            outputs.write_freeze_map(folder)
         outputs.write_card(folder, trainer.model, examples, figures, model_args, data_args, training_args, command)
     return figures
 

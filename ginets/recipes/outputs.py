@@ -1,4 +1,4 @@
-"""What a classification run leaves behind: predictions, learning curve, model card."""
+"""What a classification run leaves behind: predictions, pictures, model card."""
 
 import dataclasses
 import os
@@ -12,6 +12,7 @@ from ..data.glue import HUB_DATASET, Examples
 from ..hub.card import CardFacts, make_card
 from ..models.flags import is_flag
 from ..viz.curves import plot_learning_curve
+from ..viz.freeze_map import plot_freeze_map, read_freeze_log
 from .adapted import is_adapted
 from .arguments import ModelArguments, RecipeTrainingArguments
 from .glue_data import DataArguments
@@ -21,6 +22,7 @@ from .recipe_files import OVERRIDE
 
 SUBMISSION_SUFFIX = {"": "", "matched": "-m", "mismatched": "-mm"}
 CURVE = "learning_curve.png"
+FREEZE_LOG, FREEZE_MAP = "freeze_log.csv", "freeze_map.png"  # the log is what AFLoRA's callback writes
 CARD_ARGUMENTS = ("learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size",
                   "gradient_accumulation_steps", "lr_scheduler_type", "warmup_steps", "weight_decay", "seed")  # fmt: skip
 
@@ -58,6 +60,13 @@ def write_curve(folder: Path, history: list[dict], metric: str) -> None:
     plot_learning_curve({"run": history}, metric, folder / CURVE)
 
 
+def write_freeze_map(folder: Path) -> None:
+    """Draw AFLoRA's log; no picture of a run in which nothing was frozen."""
+    (folder / FREEZE_MAP).unlink(missing_ok=True)
+    if frozen := read_freeze_log(folder / FREEZE_LOG):
+        plot_freeze_map(frozen, folder / FREEZE_MAP)
+
+
 def write_card(
     folder: Path,
     model,
@@ -92,6 +101,7 @@ def write_card(
         | {"max_seq_length": data_args.max_seq_length},
         command=command,
         curve=CURVE,
+        freeze_map=FREEZE_MAP if (folder / FREEZE_MAP).exists() else None,
     )
     make_card(facts).save(folder / "README.md")
 

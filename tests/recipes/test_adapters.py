@@ -69,6 +69,15 @@ def test_figures_and_files(finished):
         assert part in card
 
 
+def test_picture_of_freezing(finished):
+    """AFLoRA's map of freezing steps, in the folder and in the card; other methods have none."""
+    method, output, _ = finished
+    freezes = method == "aflora"
+    assert (output / "freeze_map.png").exists() == freezes
+    assert ("(freeze_map.png)" in (output / "README.md").read_text()) == freezes
+    assert not freezes or (output / "freeze_map.png").read_bytes().startswith(b"\x89PNG")
+
+
 def predictions(place, model, tokenizer):
     lines = [line.split("\t") for line in (place["data"] / "SST-2/dev.tsv").read_text().splitlines()[1:]]
     model.eval()
