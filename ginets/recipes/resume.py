@@ -30,7 +30,7 @@ def find_checkpoint(training_args: RecipeTrainingArguments, folder: Path) -> str
     last = get_last_checkpoint(folder) if folder.is_dir() else None
     finished = (folder / "all_results.json").exists()
     wanted = training_args.resume_from_checkpoint
-    checkpoint = last if wanted == "auto" else wanted
+    checkpoint = last_complete(folder) if wanted == "auto" else wanted
     if checkpoint:
         if not (Path(checkpoint) / "trainer_state.json").is_file():
             raise ArgumentsError(
@@ -52,6 +52,13 @@ def find_checkpoint(training_args: RecipeTrainingArguments, folder: Path) -> str
     elif finished:
         logger.warning("%s holds a finished run: its files will be replaced.", folder)
     return checkpoint
+
+
+def last_complete(folder: Path) -> str | None:
+    """The last checkpoint that was written to its end. The state is written last: a run that was killed may lack it."""
+    found = (path.parent for path in folder.glob("checkpoint-*/trainer_state.json"))
+    steps = {int(step): path for path in found if (step := path.name.removeprefix("checkpoint-")).isdigit()}
+    return str(steps[max(steps)]) if steps else None
 
 
 def read_state(checkpoint: str) -> dict:

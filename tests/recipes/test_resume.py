@@ -1,0 +1,37 @@
+"""Which checkpoint a run goes on from."""
+
+import pytest
+
+from ginets.recipes.arguments import ArgumentsError, RecipeTrainingArguments
+from ginets.recipes.resume import find_checkpoint
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Checkpoints of steps 5, 10 and 15; the run was killed while it wrote the last one."""
+    for step in (5, 10, 15):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if step < 15:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(
+                f'{{"global_step": {step}, "epoch": 1}}'
+            )
+    return tmp_path
+
+
+def found(folder, wanted):
+    return find_checkpoint(RecipeTrainingArguments(str(folder), resume_from_checkpoint=wanted, use_cpu=True), folder)
+
+
+def test_auto_takes_the_last_complete_checkpoint(folder):
+    assert found(folder, "auto") == str(folder / "checkpoint-10")
+
+
+def test_auto_starts_from_the_beginning_where_none_is_complete(folder):
+    for step in (5, 10):
+        (folder / f"checkpoint-{step}" / "trainer_state.json").unlink()
+    assert found(folder, "auto") is None
+
+
+def test_an_incomplete_checkpoint_that_was_named_is_refused(folder):
+    with pytest.raises(ArgumentsError, match="checkpoint-15', which is no checkpoint folder; `auto` finds the last"):
+        found(folder, str(folder / "checkpoint-15"))
