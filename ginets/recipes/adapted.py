@@ -1,6 +1,7 @@
 """From adapter arguments to an adapted model: config, fit, fresh modules, start from an adapter already trained."""
 
 import math
+import re
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,6 +15,7 @@ from .methods import METHODS, PEFT, load
 
 
 ADAPTER, HEAD, BODY = "adapter", "head", "body"
+CHOICE = ("target_modules", "exclude_modules", "layers_to_transform")  # fields that choose the modules
 
 
 @dataclass
@@ -53,6 +55,7 @@ def make_config(args: AdapterArguments, steps: int):
     """
     if args.adapter == "none":
         return None
+    check_range("r", args.fields.get("r"), 1)
     fields = adalora.schedule(args.fields, steps) if args.adapter == "adalora" else args.fields
     try:
         return METHODS[args.adapter].config_class(**fields, task_type="SEQ_CLS")
@@ -88,15 +91,22 @@ def attach(model: PreTrainedModel, adapter_config, fresh: frozenset[str] = froze
 
     Args:
         fresh: names of parameters that were not in the checkpoint.
+
+    Raises:
+        ArgumentsError: the config does not fit the model.
     """
     adapter_config = deepcopy(adapter_config)
     if adapter_config.modules_to_save is None:
         adapter_config.modules_to_save = modules_to_train(model, fresh)
+    names = [name for name, _ in model.named_modules()]
+    for wanted in adapter_config.modules_to_save:  # PEFT passes over those that it does not find
+        if not any(name.endswith(wanted) for name in names):
+            raise ArgumentsError(f"--modules_to_save has {wanted!r}; allowed: ends of names of the model's modules.")
     try:
         return load(PEFT, "get_peft_model")(model, adapter_config, **options)
-    except (ValueError, TypeError, NotImplementedError) as error:
-        targets = adapter_config.target_modules
-        named = f", --target_modules {spelt(targets)}" if targets else ""
+    except (ValueError, TypeError, NotImplementedError, re.error) as error:
+        chosen = {name: getattr(adapter_config, name, None) for name in CHOICE}
+        named = "".join(f", --{name} {spelt(value)}" for name, value in chosen.items() if value)
         raise ArgumentsError(
             f"the adapter does not fit (model type {model.config.model_type}{named}): {error}"
         ) from error

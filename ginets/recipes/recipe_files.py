@@ -46,7 +46,7 @@ def recipe_path(name: str, benchmark: str = "glue") -> Path:
     known = list_recipes(benchmark)
     if name not in known:
         close = get_close_matches(name, known, n=3)
-        hint = f"did you mean {' or '.join(close)}? All: " if close else ""
+        hint = f"did you mean {' or '.join(close)}? All: " if close else "allowed: "
         raise ArgumentsError(f"--recipe is {name!r}; {hint}{', '.join(known)}.")
     return cookbook() / benchmark / f"{name}.yaml"
 
