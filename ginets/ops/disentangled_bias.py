@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import torch
 from torch.nn import functional
 
-from .dispatch import needs_plain_operations
+from .dispatch import compute_dtype, needs_plain_operations
 
 
 # Rows per block and scores per slab of heads. On a CPU both should stay in cache; an accelerator wants few, large
@@ -49,12 +49,6 @@ def offset_index(
         far = torch.ceil(growth * (middle - 1)) + middle
         offset = torch.where(distance <= middle, offset, (far * offset.sign()).long())
     return (offset + span).clamp(0, 2 * span - 1)
-
-
-def compute_dtype(tensor: torch.Tensor) -> torch.dtype:
-    """The type that products with `tensor` come in: its own, or that of an active autocast."""
-    device = tensor.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tensor.dtype
 
 
 def band(scores: torch.Tensor, columns: int) -> torch.Tensor:

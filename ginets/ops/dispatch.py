@@ -1,4 +1,4 @@
-"""When a hand-written autograd function must give way to the plain operations it stands for."""
+"""What every hand-written operation asks first: in which type, and whether it must give way to plain operations."""
 
 import torch
 from torch.autograd import forward_ad
@@ -15,3 +15,9 @@ def needs_plain_operations(*tensors: torch.Tensor | None) -> bool:
         or torch._C._are_functorch_transforms_active()
         or any(tensor is not None and forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)
     )
+
+
+def compute_dtype(tensor: torch.Tensor) -> torch.dtype:
+    """The type that products with `tensor` come in: its own, or that of an active autocast."""
+    device = tensor.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tensor.dtype

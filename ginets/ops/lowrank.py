@@ -8,8 +8,7 @@ Both give what the plain expressions give (up to rounding, in the case of `add_u
 import torch
 from torch.nn import functional as F
 
-from .disentangled_bias import compute_dtype
-from .dispatch import needs_plain_operations
+from .dispatch import compute_dtype, needs_plain_operations
 
 
 def down(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

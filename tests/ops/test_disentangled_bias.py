@@ -8,7 +8,8 @@ from torch.autograd import gradcheck, gradgradcheck
 from transformers.models.deberta_v2.modeling_deberta_v2 import build_relative_position
 
 from ginets.ops import disentangled_bias as module
-from ginets.ops.disentangled_bias import band, compute_dtype, disentangled_bias, offset_index
+from ginets.ops.disentangled_bias import band, disentangled_bias, offset_index
+from ginets.ops.dispatch import compute_dtype
 from tests.reference import disentangled as reference
 
 

@@ -21,7 +21,8 @@ from transformers.models.deberta_v2.modeling_deberta_v2 import (
     DisentangledSelfAttention,
 )
 
-from ...ops.disentangled_bias import compute_dtype, disentangled_bias, offset_index
+from ...ops.disentangled_bias import disentangled_bias, offset_index
+from ...ops.dispatch import compute_dtype
 from ..attention import attend, split_heads
 from ..gated import GatedAttention
 from ..pretrained import InhibitedPreTrainedMixin
