@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import ModuleType
 
 from packaging.version import Version
@@ -26,16 +25,11 @@ class AfterPeft(MetaPathFinder):
     It stays until PEFT has been imported: many a program asks for the spec first, to see whether PEFT is installed.
     """
 
-    asking = False
-
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name != "peft" or self.asking:
+        if name != "peft":
             return None
-        self.asking = True  # the next question is for the others
-        try:
-            spec = find_spec(name)
-        finally:
-            self.asking = False
+        found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next(filter(None, found), None)
         if spec is not None and spec.loader is not None:
             spec.loader = ThenRegister(spec.loader)
         return spec
@@ -77,7 +71,7 @@ def check_version(installed: str) -> None:
 
 def install() -> None:
     """Register now if PEFT is there, otherwise when it comes."""
-    if "peft" in sys.modules:
+    if sys.modules.get("peft"):  # None: somebody has blocked it
         register()
     elif not any(isinstance(finder, AfterPeft) for finder in sys.meta_path):
         sys.meta_path.insert(0, AfterPeft())

@@ -58,6 +58,11 @@ import peft
     assert run.stdout.split() == ["failed", "True", "True"], run.stderr
 
 
+def test_a_blocked_peft_is_no_reason_to_fail():
+    run = python("import sys; sys.modules['peft'] = None; import ginets; print('imported')")
+    assert run.stdout == "imported\n", run.stderr
+
+
 def test_an_unknown_peft_is_no_reason_to_break_it():
     code = """
 import ginets, ginets.peft_hook
