@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from ..lowrank.layer import EmbeddingBranch, LinearBranch, LowRankLayer
+from ..lowrank.branches import EmbeddingBranch, LinearBranch
+from ..lowrank.layer import LowRankLayer
 from .config import AFLoraConfig
 from .scores import MatrixState
 

@@ -4,7 +4,8 @@ import torch
 from torch.nn import functional as F
 
 from ...ops.inhibited_lowrank import inhibit_ranks
-from ..lowrank.layer import EmbeddingBranch, LinearBranch, LowRankLayer
+from ..lowrank.branches import EmbeddingBranch, LinearBranch
+from ..lowrank.layer import LowRankLayer
 
 
 class InALayer(LowRankLayer):

@@ -9,7 +9,6 @@ users look for these words.
 
 import math
 import warnings
-from collections.abc import Callable
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer, _get_in_out_features, check_adapters_to_merge
@@ -18,7 +17,6 @@ from torch import nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
-from ...ops.lowrank import add_up, down
 from .config import LowRankConfig
 
 
@@ -27,7 +25,7 @@ class NotMergeableError(ValueError):
 
 
 class LowRankLayer(nn.Module, BaseTunerLayer):
-    """What the layers of all methods share. Subclasses: `LinearBranch`, `EmbeddingBranch`.
+    """What the layers of all methods share. Subclasses: `LinearBranch`, `EmbeddingBranch` in `.branches`.
 
     A method sets `prefix` and the names of its tensors, and overrides `add_core`, `between`, `up_weight`.
     """
@@ -246,66 +244,6 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
     def ranks(self, adapter: str, x: torch.Tensor) -> torch.Tensor:
         """`A · dropout(x)`, shape `(..., r)`."""
         raise NotImplementedError
-
-
-class LinearBranch(LowRankLayer):
-    """Beside `nn.Linear`, GPT-2's `Conv1D`, or a quantized linear layer."""
-
-    def add_projections(self, adapter: str, config: LowRankConfig) -> None:
-        # in this order, so that the same seed draws the same A as PEFT's LoRA
-        for name, shape in zip("AB", self.shapes(adapter), strict=True):
-            self.own(name)[adapter] = nn.Linear(*shape, bias=False)
-        if config.init_weights:
-            nn.init.kaiming_uniform_(self.weight_of("A", adapter), a=math.sqrt(5))
-            nn.init.zeros_(self.weight_of("B", adapter))
-
-    def shapes(self, adapter: str) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Features in and out of A, and of B."""
-        r = self.r[adapter]
-        return (self.in_features, r), (r, self.out_features)
-
-    def ranks(self, adapter: str, x: torch.Tensor) -> torch.Tensor:
-        weight, dropout = self.weight_of("A", adapter), self.own("dropout")[adapter]
-        if isinstance(dropout, nn.Dropout) and dropout.training:
-            x = dropout(self._cast_input_dtype(x, weight.dtype))
-        return down(x, weight)
-
-    def combine(self, adapter: str, result: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
-        return add_up(result, self.between(adapter, ranks), self.up_weight(adapter), self.scaling[adapter])
-
-
-class EmbeddingBranch(LowRankLayer):
-    """Beside `nn.Embedding`: A is looked up, without dropout. A starts at zero and B random, as PEFT's LoRA does."""
-
-    def containers(self) -> dict[str, nn.Module]:
-        return super().containers() | {"A": nn.ParameterDict(), "B": nn.ParameterDict()}
-
-    def add_projections(self, adapter: str, config: LowRankConfig) -> None:
-        r = self.r[adapter]
-        down, up = torch.randn(r, self.in_features), torch.randn(self.out_features, r)
-        if config.init_weights:
-            nn.init.zeros_(down)
-            nn.init.normal_(up)
-        self.own("A")[adapter], self.own("B")[adapter] = nn.Parameter(down), nn.Parameter(up)
-
-    def ranks(self, adapter: str, x: torch.Tensor) -> torch.Tensor:
-        base = self.get_base_layer()
-        options = {name: getattr(base, name) for name in ("padding_idx", "max_norm", "norm_type", "sparse")}
-        return F.embedding(x, self.own("A")[adapter].T, scale_grad_by_freq=base.scale_grad_by_freq, **options)
-
-    def combine(self, adapter: str, result: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
-        # some embeddings (Gemma's) multiply what they look up by a constant of the model
-        factor, update = getattr(self.get_base_layer(), "embed_scale", None), self.branch(adapter, ranks)
-        return result + (update if factor is None else update * factor.to(update.dtype))
-
-
-def layer_for(base_layer: nn.Module, linear: type, embedding: type) -> Callable[..., LowRankLayer] | None:
-    """The class of branch for a module; None where it has none."""
-    if isinstance(base_layer, nn.Embedding):
-        return embedding
-    if isinstance(base_layer, nn.Linear | Conv1D) or resolve_quantization_backend(base_layer):
-        return linear
-    return None
 
 
 def is_half(tensor: torch.Tensor) -> bool:

@@ -8,7 +8,8 @@ from peft.utils import AuxiliaryTrainingWrapper, get_quantization_kwargs
 from peft.utils.other import get_pattern_key
 from torch import nn
 
-from .layer import LowRankLayer, NotMergeableError, layer_for
+from .branches import layer_for
+from .layer import LowRankLayer, NotMergeableError
 from .nf4 import keep_unpacked
 
 

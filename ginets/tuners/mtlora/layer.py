@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..lowrank.layer import EmbeddingBranch, LinearBranch, LowRankLayer
+from ..lowrank.branches import EmbeddingBranch, LinearBranch
+from ..lowrank.layer import LowRankLayer
 from .config import MTLoraConfig
 
 

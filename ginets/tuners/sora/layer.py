@@ -5,8 +5,9 @@ import math
 import torch
 from torch import nn
 
+from ..lowrank.branches import EmbeddingBranch, LinearBranch
 from ..lowrank.config import LowRankConfig
-from ..lowrank.layer import EmbeddingBranch, LinearBranch, LowRankLayer
+from ..lowrank.layer import LowRankLayer
 
 
 START = {"ones": torch.ones, "normal": torch.randn}
