@@ -1,6 +1,7 @@
 """SoRA: the tuner, and pruning."""
 
 import re
+from copy import copy
 
 from torch import nn
 
@@ -34,8 +35,9 @@ class SoraModel(LowRankModel):
             raise ValueError(f"adapter_name is {adapter_name!r}; the model has {', '.join(self.peft_config)}.")
         layers = {name: layer for name, layer in self.model.named_modules() if has_gate(layer, adapter_name)}
         ranks = {name: layer.prune(adapter_name) for name, layer in layers.items()}
-        config = self.peft_config[adapter_name]
-        # every module has its own line, so no other pattern is needed; ^ keeps a line from matching longer names
+        # a config of its own: adapters may share one. Every module has its own line, so no other pattern is needed;
+        # ^ keeps a line from matching longer names
+        config = self.peft_config[adapter_name] = copy(self.peft_config[adapter_name])
         config.rank_pattern = {f"^{re.escape(name)}": rank for name, rank in ranks.items()}
         config.alpha_pattern = {f"^{re.escape(name)}": layer.alpha[adapter_name] for name, layer in layers.items()}
         return ranks
