@@ -26,8 +26,11 @@ def parse(verb: str, description: str, arguments: list[str]) -> tuple[argparse.A
     parser = argparse.ArgumentParser(f"ginets {verb}", description=description)
     parser.add_argument("base", metavar="BASE", help="the base model: folder or name on the Hub")
     parser.add_argument("adapter", metavar="ADAPTER", help="the adapter: folder or name on the Hub")
-    parser.add_argument("folder", metavar="FOLDER", help="new folder for the result")
-    return parser, parser.parse_args(arguments)
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="new folder for the result")
+    given = parser.parse_args(arguments)
+    if given.folder.is_file() or (given.folder.is_dir() and any(given.folder.iterdir())):
+        parser.error(f"{given.folder} is there and not empty; give a new folder")  # it might be BASE
+    return parser, given
 
 
 def load_adapted(base: str, adapter: str):

@@ -112,4 +112,8 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys):
     get_peft_model(base, LoraConfig(task_type="SEQ_CLS")).save_pretrained(tmp_path / "lora")
     refused(["to-lora", tmp_path / "base", tmp_path / "lora", tmp_path / "new"], "LoraModel", capsys)
     refused(["to-lora"], "BASE, ADAPTER, FOLDER", capsys)
+    for verb in ("fold", "to-lora"):
+        refused(
+            [verb, tmp_path / "base", tmp_path / "adapter", tmp_path / "base"], "base is there and not empty", capsys
+        )
     assert not (tmp_path / "new").exists()

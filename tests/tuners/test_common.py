@@ -242,6 +242,11 @@ def test_names_that_are_not_there(method):
     ("dropout", 1.0),
     ("alpha", "16"),
     ("layers_pattern", "layer"),
+    ("target_modules", 5),
+    ("exclude_modules", ["query", 1]),
+    ("modules_to_save", "classifier"),
+    ("layers_to_transform", "last"),
+    ("layers_to_transform", [-1]),
 ])  # fmt: skip
 def test_bad_values_are_refused_by_name(method, field, value):
     config = METHODS[method]

@@ -58,12 +58,7 @@ class LowRankConfig(PeftConfig):
             value = getattr(self, name)
             if isinstance(value, list | tuple):
                 setattr(self, name, set(value))
-        if isinstance(self.target_modules, str) and self.layers_to_transform is not None:
-            self.refuse("layers_to_transform", "no value where target_modules is a regular expression")
-        if isinstance(self.target_modules, str) and self.layers_pattern is not None:
-            self.refuse("layers_pattern", "no value where target_modules is a regular expression")
-        if self.layers_pattern and self.layers_to_transform is None:
-            self.refuse("layers_pattern", "no value unless layers_to_transform is given")
+        self.check_places()
         self.check("r", is_rank(self.r), "a whole number of at least 1")
         self.check("rank_pattern", is_pattern(self.rank_pattern, is_rank), "names with ranks of at least 1")
         self.check("alpha_pattern", is_pattern(self.alpha_pattern, is_number), "names with numbers")
@@ -71,6 +66,24 @@ class LowRankConfig(PeftConfig):
             self.check(name, isinstance(getattr(self, name), bool), "true or false")
         self.check(self.dropout_field, is_number(self.dropout) and 0 <= self.dropout < 1, "0 <= dropout < 1")
         self.check(self.alpha_field, self.alpha is None or is_number(self.alpha), "a number")
+
+    def check_places(self) -> None:
+        """Check the fields that say which modules are adapted or trained."""
+        for name in ("target_modules", "exclude_modules", "layers_pattern"):
+            value = getattr(self, name)
+            self.check(name, value is None or is_name(value) or are(is_name, value), "a name or a list of names")
+        saved, layers = self.modules_to_save, self.layers_to_transform
+        self.check("modules_to_save", saved is None or are(is_name, saved), "a list of names")
+        self.check(
+            "layers_to_transform",
+            layers is None or is_index(layers) or are(is_index, layers),
+            "the index of a layer, from 0, or a list of indices",
+        )
+        for name in ("layers_to_transform", "layers_pattern"):
+            if is_name(self.target_modules) and getattr(self, name) is not None:
+                self.refuse(name, "no value where target_modules is a regular expression")
+        if self.layers_pattern and layers is None:
+            self.refuse("layers_pattern", "no value unless layers_to_transform is given")
 
     @property
     def alpha(self) -> float | None:
@@ -90,8 +103,16 @@ class LowRankConfig(PeftConfig):
         raise ValueError(f"{type(self).__name__}: {name} is {getattr(self, name)!r}; allowed: {allowed}.")
 
 
+def is_name(value) -> bool:
+    return isinstance(value, str)
+
+
 def is_whole(value) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_index(value) -> bool:
+    return is_whole(value) and value >= 0
 
 
 def is_rank(value) -> bool:
@@ -102,5 +123,9 @@ def is_number(value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def are(fine: Callable[[object], bool], values) -> bool:
+    return isinstance(values, list | tuple | set) and all(map(fine, values))
+
+
 def is_pattern(value, fine: Callable[[object], bool]) -> bool:
-    return isinstance(value, dict) and all(map(fine, value.values()))
+    return isinstance(value, dict) and all(map(is_name, value)) and all(map(fine, value.values()))
