@@ -188,10 +188,11 @@ def load_model(model_args: ModelArguments, config: PreTrainedConfig) -> tuple:
 def train(trainer: Trainer, checkpoint: str | None, folder: Path, adapter: str) -> dict[str, float]:
     """Train, save the model (the best one, if so asked) with its tokenizer, and `train_results.json`."""
     counts = count_trainable(trainer.model)
+    done = read_state(checkpoint)["global_step"] if checkpoint else 0  # later the checkpoint may be deleted
     if trainer.is_world_process_zero():
         (folder / "all_results.json").unlink(missing_ok=True)  # figures are added to it below
     figures = trainer.train(resume_from_checkpoint=checkpoint).metrics
-    if checkpoint and read_state(checkpoint)["global_step"] == trainer.state.global_step:
+    if done == trainer.state.global_step:
         del figures["train_loss"]  # the checkpoint was the last one: no step was taken, and 0.0 is no loss
     figures |= {"train_samples": len(trainer.train_dataset), "adapter": adapter, **counts}
     # AFLoRA trains fewer and fewer; its callback logs how many on average

@@ -147,6 +147,14 @@ def test_auto_resume_and_refusal_to_mix_runs(place, tmp_path, capsys):
     assert again["eval_accuracy"] == figures["eval_accuracy"] and "train_loss" not in again
 
 
+def test_the_checkpoint_resumed_from_may_be_deleted_meanwhile(place, tmp_path):
+    saving = ["--eval_strategy", "no", "--save_strategy", "steps", "--save_steps", "2", "--save_total_limit", "1"]
+    main(words(place, tmp_path, *saving, "--max_steps", "2"))
+    figures = main(words(place, tmp_path, *saving, "--max_steps", "4", "--resume_from_checkpoint", "auto"))
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-4"]
+    assert "train_loss" in figures and (tmp_path / "model.safetensors").is_file()
+
+
 def test_early_stopping(place, tmp_path, capsys):
     command = words(place, tmp_path / "out", "--early_stopping_patience", "1", "--learning_rate", "0.0", epochs=9)
     assert main(command)["epoch"] == 2  # nothing improves on the first evaluation
