@@ -27,7 +27,7 @@ def worker(folder: str) -> None:
         run.train(resume_from_checkpoint=resume)
         runs[name] = {
             "frozen": [(*matrix, step) for matrix, step in controller_of(run).frozen().items()],
-            "tensors": {key: tensor for key, tensor in run.model.state_dict().items() if "aflora" in key},
+            "tensors": {key: tensor for key, tensor in run.model.state_dict().items() if ".aflr_" in key},
         }
     torch.save(runs, f"{folder}/rank{run.args.process_index}.pt")
 

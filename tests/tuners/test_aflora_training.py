@@ -82,9 +82,7 @@ class Recorder(TrainerCallback):
 
     def on_optimizer_step(self, args, state, control, model=None, **kwargs):
         named = {
-            tuple(
-                name.removeprefix("base_model.model.").removesuffix(".default.weight").split(".aflora_")
-            ): weight.grad
+            tuple(name.removeprefix("base_model.model.").removesuffix(".default.weight").split(".aflr_")): weight.grad
             for name, weight in model.named_parameters()
             if (".aflr_A." in name or ".aflr_B." in name) and weight.grad is not None
         }
@@ -188,7 +186,7 @@ def test_saved_adapter_and_figures(tmp_path):
     run.train()
     run.save_model(tmp_path / "final")
     saved = load_file(tmp_path / "final" / "adapter_model.safetensors")
-    assert {name.split(".aflora_")[1] for name in saved if ".aflora_" in name} == {"A.weight", "B.weight", "d", "b"}
+    assert {name.split(".aflr_")[1] for name in saved if ".aflr_" in name} == {"A.weight", "B.weight", "d", "b"}
     loaded = PeftModel.from_pretrained(base(), tmp_path / "final").eval()
     ids = torch.tensor([row["input_ids"] for row in ROWS[:4]])
     assert torch.equal(run.model.eval()(ids).logits, loaded(ids).logits)

@@ -72,7 +72,7 @@ def test_layers_have_parameters_of_their_own():
     assert not torch.equal(first, second)
     model.print_trainable_parameters()
     trainable = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
-    assert trainable == {name for name, _ in model.named_parameters() if ".mtlora_" in name}
+    assert trainable == {name for name, _ in model.named_parameters() if ".mtlr_" in name}
 
 
 def test_adapters_of_different_structures_side_by_side():
