@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..extras import require
+from .hub import load_splits
 from .labels import is_labelled, label_names, label_value
 from .tabular import PLACE, DataError, Row, columns_of, read_table, read_tsv
 
@@ -180,18 +181,9 @@ def load_hub(
 
     `options` go to `datasets.load_dataset` (`cache_dir`, `token`). Raises `DataError` if it cannot be had.
     """
-    datasets = require("datasets", extra="train")
     subset = subset or (task.name if task and dataset == HUB_DATASET else None)
-    try:
-        raw = datasets.load_dataset(dataset, subset, **options)
-    except (OSError, ValueError) as error:  # no connection, no such dataset, no such subset
-        reason = str(error).strip().split("\n")[0]
-        raise DataError(
-            f"the dataset {dataset!r}{f' ({subset})' if subset else ''} cannot be loaded: {reason} "
-            "Local data can be given with --glue_dir, or --train_file and --validation_file."
-        ) from error
-    if missing := [split for split in splits if split not in raw]:
-        raise DataError(f"{dataset!r} has no split {missing[0]!r}; it has {', '.join(raw)}.")
+    instead = "Local data can be given with --glue_dir, or --train_file and --validation_file."
+    raw = load_splits(dataset, subset, splits, instead, **options)
     text = task.text if task else _find_text(list(raw[next(iter(splits))].column_names), dataset)
     names = task.labels if task else ()
     first = raw["train" if "train" in raw else next(iter(splits))]

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..extras import require
+from .hub import load_splits
 from .tabular import PLACE, DataError, Row, columns_of, read_table
 
 
@@ -42,18 +43,10 @@ def load_hub(dataset: str, splits: Iterable[str], subset: str | None = None, nee
 
     The rows are checked in a stream and stay where `datasets` keeps them. `options` go to `datasets.load_dataset`.
     """
-    datasets = require("datasets", extra="train")
-    try:
-        raw = datasets.load_dataset(dataset, subset, **options)
-    except (OSError, ValueError) as error:  # no connection, no such dataset, no such subset
-        reason = str(error).strip().split("\n")[0]
-        raise DataError(
-            f"the dataset {dataset!r} cannot be loaded: {reason} Local data can be given as files."
-        ) from error
+    splits = list(splits)
+    raw = load_splits(dataset, subset, splits, "Local data can be given as files.", **options)
     loaded = {}
     for split in splits:
-        if split not in raw:
-            raise DataError(f"{dataset!r} has no split {split!r}; it has {', '.join(raw)}.")
         source = f"{dataset} ({split})"
         columns = _columns(raw[split].column_names, source, split in needs_answers)
         deque(_checked(_stream(raw[split]), source, "answers" in columns), maxlen=0)

@@ -104,6 +104,7 @@ def attach(model: PreTrainedModel, adapter_config, fresh: frozenset[str] = froze
             raise ArgumentsError(f"--modules_to_save has {wanted!r}; allowed: ends of names of the model's modules.")
     try:
         return load(PEFT, "get_peft_model")(model, adapter_config, **options)
+    # the third is what PEFT raises for a `bias` that it does not know
     except (ValueError, TypeError, NotImplementedError, re.error) as error:
         chosen = {name: getattr(adapter_config, name, None) for name in CHOICE}
         named = "".join(f", --{name} {spelt(value)}" for name, value in chosen.items() if value)

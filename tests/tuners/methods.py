@@ -1,5 +1,6 @@
 """What the common tests run on: every method in its forms, in tiny models with every kind of layer."""
 
+import pytest
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model
 from torch import nn
@@ -57,6 +58,10 @@ CASES = [(form, "linear") for form in FORMS] + [
     (form, kind) for kind in ("conv1d", "embedding") for form in (*METHODS, "ina_p0")
 ]
 CASES += [("mtlora_mixed", "conv1d"), ("mtlora_original", "embedding")]
+
+every_case = pytest.mark.parametrize("form,kind", CASES)
+every_method = pytest.mark.parametrize("method", METHODS)
+every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def head(family: str) -> tuple[type, str]:

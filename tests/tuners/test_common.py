@@ -11,7 +11,6 @@ from torch import nn
 
 from ginets.tuners import LowRankLayer
 from tests.tuners.methods import (
-    CASES,
     KINDS,
     METHODS,
     adapted,
@@ -19,14 +18,14 @@ from tests.tuners.methods import (
     base_model,
     branches,
     config_of,
+    every_case,
+    every_kind,
+    every_method,
     inputs,
     logits,
 )
 
 
-every_case = pytest.mark.parametrize("form,kind", CASES)
-every_method = pytest.mark.parametrize("method", METHODS)
-every_kind = pytest.mark.parametrize("kind", KINDS)
 pytestmark = pytest.mark.filterwarnings("ignore:MTLoRA's structure DTSM")
 
 

@@ -25,13 +25,13 @@ from tests.tuners.methods import (
     adapter_weights,
     base_model,
     branches,
+    every_method,
     head,
     inputs,
     logits,
 )
 
 
-every_method = pytest.mark.parametrize("method", METHODS)
 pytestmark = pytest.mark.filterwarnings("ignore:MTLoRA's structure DTSM")
 
 TYPES = {"ina": "GINETS_INA", "mtlora": "GINETS_MTLORA", "aflora": "GINETS_AFLORA", "sora": "GINETS_SORA"}

@@ -21,14 +21,14 @@ from tests.tuners.methods import (
     base_model,
     branches,
     config_of,
+    every_kind,
+    every_method,
     inputs,
     logits,
 )
 
 
 every_linear_form = pytest.mark.parametrize("form", LINEAR)
-every_method = pytest.mark.parametrize("method", METHODS)
-every_kind = pytest.mark.parametrize("kind", KINDS)
 pytestmark = pytest.mark.filterwarnings("ignore:MTLoRA's structure DTSM")
 
 

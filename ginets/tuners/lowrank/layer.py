@@ -9,6 +9,7 @@ users look for these words.
 
 import math
 import warnings
+from abc import abstractmethod
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer, _get_in_out_features, check_adapters_to_merge
@@ -110,9 +111,9 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
+    @abstractmethod
     def add_projections(self, adapter: str, config: LowRankConfig) -> None:
         """Create A and B."""
-        raise NotImplementedError
 
     def set_scale(self, adapter: str, scale: float) -> None:
         """Set the adapter's factor to `scale` times its initial one (PEFT's interface)."""
@@ -241,9 +242,9 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
             mixed[rows] = self.combine(adapter, result[rows], self.ranks(adapter, x[rows])).to(result.dtype)
         return mixed
 
+    @abstractmethod
     def ranks(self, adapter: str, x: torch.Tensor) -> torch.Tensor:
         """`A · dropout(x)`, shape `(..., r)`."""
-        raise NotImplementedError
 
 
 def is_half(tensor: torch.Tensor) -> bool:
