@@ -1,0 +1,165 @@
+"""A model or an adapter, from its folder or the Hub, ready for inference: the right class, adapters live."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import transformers
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
+from transformers.utils import cached_file
+
+from ..extras import require
+
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+BASE = "base"  # subfolder in which an adapter of the recipes keeps the config of its base model
+# task of an adapter → head
+HEADS = {
+    "CAUSAL_LM": "CausalLM",
+    "SEQ_CLS": "SequenceClassification",
+    "TOKEN_CLS": "TokenClassification",
+    "QUESTION_ANS": "QuestionAnswering",
+}
+CLASSIFIERS = ("score.weight", "classifier.weight", "classifier.out_proj.weight")
+
+
+def load_for_inference(path: str, head: str | None = None, dtype: str = "float32", **hub_options) -> tuple:
+    """The model at `path` in evaluation mode, and its tokenizer.
+
+    Args:
+        path: folder or name on the Hub of a model that transformers or ginets can load, or of a PEFT adapter. An
+            adapter is put on its base model and stays live: it is never merged. If it keeps the config of its base
+            (`base/config.json`, as the recipes do), the base is built with that one, so labels and gates are there.
+        head: e.g. `QuestionAnswering`; by default the one the model or the adapter was saved with, or none.
+        dtype: of the model.
+        hub_options: `revision`, `token`, `cache_dir`.
+
+    Returns:
+        The model, and the tokenizer of the adapter, or if it has none that of its base.
+
+    Raises:
+        ValueError: there is no such model, it is no safetensors file, or the adapter does not fit.
+    """
+    source = find_model(path, head, **hub_options)
+    return source.model(dtype), source.tokenizer()
+
+
+def find_model(path: str, head: str | None = None, **hub_options) -> "ModelSource":
+    """What is at `path`, from its small files alone; `load_for_inference` says what the arguments mean."""
+    if head is not None and not hasattr(transformers, f"AutoModelFor{head}"):
+        raise ValueError(f"head is {head!r}; it must be one that transformers has, e.g. {', '.join(HEADS.values())}.")
+    source = ModelSource(str(path), head, hub_options)
+    if source.config.is_encoder_decoder:
+        raise ValueError(f"{path!r} is an encoder-decoder model; give an encoder or a decoder.")
+    return source
+
+
+@dataclass
+class ModelSource:
+    """A model that can be loaded; `find_model` makes it."""
+
+    path: str
+    head: str | None
+    hub_options: dict = field(default_factory=dict)
+
+    def file(self, name: str) -> str | None:
+        """The local path of a file at `path`, fetched if need be; None if there is none."""
+        try:
+            return cached_file(self.path, name, _raise_exceptions_for_missing_entries=False, **self.hub_options)
+        except OSError:  # no such folder or repository
+            return None
+
+    @cached_property
+    def adapter(self) -> dict | None:
+        """What `adapter_config.json` says; None for a complete model.
+
+        Raises:
+            ValueError: it names no base model, or the tensors are not in a safetensors file.
+        """
+        if (found := self.file(ADAPTER_CONFIG)) is None:
+            return None
+        content = json.loads(Path(found).read_text(encoding="utf-8"))
+        if not content.get("base_model_name_or_path"):
+            raise ValueError(f"{found}: names no base_model_name_or_path.")
+        if self.file(ADAPTER_WEIGHTS) is None:
+            raise ValueError(f"no adapter at {self.path!r}: there is no {ADAPTER_WEIGHTS}.")
+        return content
+
+    @property
+    def base(self) -> tuple[str, dict]:
+        """The complete model, and the Hub options that fetch it."""
+        if self.adapter is None:
+            return self.path, self.hub_options
+        revision = self.adapter.get("revision") or "main"
+        return self.adapter["base_model_name_or_path"], self.hub_options | {"revision": revision}
+
+    @cached_property
+    def config(self) -> PreTrainedConfig:
+        """The config to build the model with."""
+        path, options = self.base
+        if saved := self.file(f"{BASE}/config.json") if self.adapter else None:
+            return AutoConfig.from_pretrained(Path(saved).parent)
+        try:
+            config = AutoConfig.from_pretrained(path, **options)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            of = f", the base of the adapter {self.path!r}" if self.adapter else ""
+            raise ValueError(
+                f"no model at {path!r}{of} ({reason}); give a folder of a model or an adapter, or a name on the Hub."
+            ) from error
+        if self.adapter:
+            fit_labels(config, self.file(ADAPTER_WEIGHTS))
+        return config
+
+    @property
+    def model_class(self) -> type:
+        """The Auto class of the head: they also know the families of ginets, and gates in a stock config."""
+        return getattr(transformers, f"AutoModelFor{head}") if (head := self.head or self.saved_head) else AutoModel
+
+    @property
+    def saved_head(self) -> str | None:
+        """The head that was saved; None for a model without one."""
+        if self.adapter and (head := HEADS.get(self.adapter.get("task_type"))):
+            return head
+        made_on = ((self.adapter or {}).get("auto_mapping") or {}).get("base_model_class")
+        name = made_on or next(iter(self.config.architectures or ()), "")
+        head = "CausalLM" if name.endswith("LMHeadModel") else name.partition("For")[2]
+        return head if hasattr(transformers, f"AutoModelFor{head}") else None
+
+    def tokenizer(self):
+        own = self.adapter and self.file("tokenizer_config.json")
+        path, options = (self.path, self.hub_options) if own else self.base
+        try:
+            return AutoTokenizer.from_pretrained(path, **options)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(f"no tokenizer at {path!r} ({reason}).") from error
+
+    def model(self, dtype: str = "float32"):
+        path, options = self.base
+        try:
+            model = self.model_class.from_pretrained(
+                path, config=self.config, dtype=dtype, use_safetensors=True, **options
+            )
+        except OSError as error:
+            raise ValueError(f"no weights at {path!r} ({str(error).strip().splitlines()[0]}).") from error
+        if self.adapter:
+            peft = require("peft", extra="adapters")
+            try:
+                model = peft.PeftModel.from_pretrained(model, self.path, **self.hub_options)
+            except (KeyError, RuntimeError, ValueError) as error:
+                raise ValueError(f"the adapter at {self.path!r} does not fit {path!r}: {error}") from error
+        return model.eval()
+
+
+def fit_labels(config: PreTrainedConfig, weights: str) -> None:
+    """A head that was trained with an adapter says how many labels there are; `weights`: the adapter's tensors."""
+    from safetensors import safe_open
+
+    with safe_open(weights, "pt") as tensors:
+        shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
+    counts = {shape[0] for name, shape in shapes.items() if name.endswith(CLASSIFIERS)}
+    if len(counts) == 1 and config.num_labels not in counts:
+        config.num_labels = counts.pop()
