@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from ..extras import require
+from .figures import muted, new_figure, write
 
 
 # layer number and what comes after it: `bert.encoder.layer.3.attention.self.query` → 3, `attention.self.query`
@@ -38,10 +38,10 @@ def cells(frozen: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
 
 def plot_freeze_map(frozen: Mapping[tuple[str, str], int], path: str | os.PathLike) -> None:
     """Write the picture of `draw_freeze_map` to `path`; the ending says the format."""
-    draw_freeze_map(frozen).savefig(path, dpi=120)
+    write(draw_freeze_map(frozen), path)
 
 
-def draw_freeze_map(frozen: Mapping[tuple[str, str], int]):
+def draw_freeze_map(frozen: Mapping[tuple[str, str], int], title: str = "", background: str = "light"):
     """Draw what `read_freeze_log` or `FreezeController.frozen` returns; an empty cell was not frozen in the training.
 
     The colours (viridis) differ in lightness, too, so the map can be read in grey and by colour-blind readers; each
@@ -53,27 +53,25 @@ def draw_freeze_map(frozen: Mapping[tuple[str, str], int]):
     Raises:
         ValueError: nothing was frozen.
     """
-    require("matplotlib", extra="viz")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # no pyplot: no global state, no display
-    from matplotlib.figure import Figure
-
     placed = cells(frozen)
     if not placed:
         raise ValueError("nothing was frozen, so there is no map to draw.")
     rows, columns = sorted({row for row, _ in placed}, key=number), sorted({column for _, column in placed})
-    figure = Figure(figsize=(2.4 + 0.52 * len(columns), max(3.2, 2.2 + 0.32 * len(rows))), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    values = [[placed.get((row, column), float("nan")) for column in columns] for row in rows]
-    image = axes.imshow(values, cmap="viridis", aspect="auto")
-    middle = (min(placed.values()) + max(placed.values())) / 2
-    for (row, column), step in placed.items():
-        colour = "white" if step < middle else "black"
-        axes.text(columns.index(column), rows.index(row), step, ha="center", va="center", size=7, color=colour)
-    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", size=8)
-    axes.set_yticks(range(len(rows)), rows, size=8)
-    axes.set(ylabel="layer", facecolor="0.93")
-    figure.colorbar(image, label="step at which it was frozen")
+    size = (2.4 + 0.52 * len(columns), max(3.2, 2.2 + 0.32 * len(rows)))
+    with new_figure(size, background) as figure:
+        axes = figure.subplots()
+        values = [[placed.get((row, column), float("nan")) for column in columns] for row in rows]
+        image = axes.imshow(values, cmap="viridis", aspect="auto")
+        middle = (min(placed.values()) + max(placed.values())) / 2
+        for (row, column), step in placed.items():
+            ink = "white" if step < middle else "black"
+            axes.text(columns.index(column), rows.index(row), step, ha="center", va="center", size=7, color=ink)
+        axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", size=8)
+        axes.set_yticks(range(len(rows)), rows, size=8)
+        axes.set(ylabel="layer", facecolor=muted(background))
+        if title:
+            figure.suptitle(title, size=10)
+        figure.colorbar(image, label="step at which it was frozen")
     return figure
 
 
