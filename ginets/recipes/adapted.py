@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from transformers import AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel, TrainingArguments
+from transformers import PreTrainedConfig, PreTrainedModel, TrainingArguments
 
 from . import adalora
 from .arguments import ArgumentsError, check_range, option
+from .heads import Head
 from .methods import METHODS, PEFT, load
 
 
@@ -44,8 +45,8 @@ class AdapterArguments:
         return {ADAPTER: self.adapter_lr, HEAD: self.classifier_lr}
 
 
-def make_config(args: AdapterArguments, steps: int):
-    """The PEFT config of `--adapter`, for sequence classification; None for `none`.
+def make_config(args: AdapterArguments, steps: int, head: Head):
+    """The PEFT config of `--adapter`; None for `none`.
 
     Args:
         steps: optimizer steps of the run.
@@ -58,7 +59,7 @@ def make_config(args: AdapterArguments, steps: int):
     check_range("r", args.fields.get("r"), 1)
     fields = adalora.schedule(args.fields, steps) if args.adapter == "adalora" else args.fields
     try:
-        return METHODS[args.adapter].config_class(**fields, task_type="SEQ_CLS")
+        return METHODS[args.adapter].config_class(**fields, task_type=head.peft_task)
     except (ValueError, TypeError) as error:
         raise ArgumentsError(f"--adapter {args.adapter}: {error}") from error
 
@@ -72,7 +73,7 @@ def planned_steps(args: TrainingArguments, rows: int) -> int:
     return math.ceil(args.num_train_epochs * max(1, math.ceil(batches / args.gradient_accumulation_steps)))
 
 
-def check_fit(adapter_config, config: PreTrainedConfig):
+def check_fit(adapter_config, config: PreTrainedConfig, head: Head):
     """Put the adapter on a model without weights, so that what does not fit is found before weights are read.
 
     Returns:
@@ -82,7 +83,7 @@ def check_fit(adapter_config, config: PreTrainedConfig):
         ArgumentsError: no module of the model matches, or the method does not take what matches.
     """
     with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(config)
+        model = head.auto.from_config(config)
         return attach(model, adapter_config, low_cpu_mem_usage=True).active_peft_config
 
 

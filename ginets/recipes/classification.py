@@ -4,32 +4,23 @@ Order of work: arguments → data (columns, labels) → config and head → adap
 input stops the run before weights are read.
 """
 
-import logging
 from pathlib import Path
 
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedTokenizerBase,
-    Trainer,
-    set_seed,
-)
+import numpy as np
+from transformers import DataCollatorWithPadding, EvalPrediction, PreTrainedTokenizerBase, Trainer
 
 from ..data.glue import Examples
-from . import outputs
-from .adapted import AdapterArguments, attach, check_fit, count_trainable, make_config, planned_steps
-from .arguments import TASK_METRIC, ArgumentsError, GateArguments, ModelArguments, RecipeTrainingArguments
-from .glue_data import DataArguments, load_examples, position_limit, tokenize
-from .heads import fit_head, head_labels, load_config
-from .resume import check, read_state
-from .saved_adapters import SavedAdapter, base_arguments, check_start, find_adapter, load_adapter, start_from
-from .trainer import decide, make_trainer
-
-
-logger = logging.getLogger(__name__)
-
-AVERAGE = "average_trainable_parameters"
+from ..metrics.glue import compute
+from .adapted import AdapterArguments, planned_steps
+from .arguments import ArgumentsError, GateArguments, ModelArguments, RecipeTrainingArguments
+from .glue_data import DataArguments, load_examples, tokenize
+from .glue_outputs import about, write_predictions, write_submission
+from .heads import CLASSIFICATION, fit_head, head_labels, load_config
+from .model import find_trained, load_tokenizer, longest_input, make_model
+from .outputs import write_card, write_pictures
+from .resume import check
+from .saved_adapters import base_arguments
+from .trainer import RecipeTrainer, callbacks, settle_metric, train
 
 
 def run(
@@ -60,20 +51,9 @@ def run(
     config = load_config(model_args, gate_args)
     fit_head(config, examples, model_args, training_args.do_train, trained.path if trained else None)
     tokenizer = load_tokenizer(model_args, config)
-    splits = tokenize(examples, tokenizer, data_args, position_limit(config))
-    adapter_config = make_config(adapter_args, planned_steps(training_args, len(splits.get("train", ()))))
-    start = None
-    if adapter_config:
-        start = find_start(adapter_args, check_fit(adapter_config, config), model_args)
-
-    set_seed(training_args.seed)
-    model, fresh = load_model(model_args, config)
-    if trained:
-        model = load_adapter(model, trained)
-    elif adapter_config:
-        model = attach(model, adapter_config, fresh)
-        if start:
-            start_from(model, start)
+    splits = tokenize(examples, tokenizer, data_args, longest_input(data_args.max_seq_length, tokenizer, config))
+    steps = planned_steps(training_args, len(splits.get("train", ())))
+    model = make_model(model_args, adapter_args, config, CLASSIFICATION, trained, steps, training_args.seed)
     trainer = make_trainer(model, tokenizer, examples, splits, data_args, training_args, adapter_args)
     folder = Path(training_args.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,119 +70,54 @@ def run(
                 trainer, prefix, {suffix: splits[name] for suffix, name in chosen.items()}, chosen, examples
             )
     if training_args.do_train and trainer.is_world_process_zero():
-        outputs.write_curve(folder, history, examples.metrics[0])
-        if adapter_args.adapter == "aflora":
-            outputs.write_freeze_map(folder)
-        outputs.write_card(folder, trainer.model, examples, figures, model_args, data_args, training_args, command)
+        write_pictures(folder, history, examples.metrics[0], adapter_args.adapter)
+        write_card(folder, trainer.model, about(examples, data_args), figures, model_args, training_args, command)
     return figures
-
-
-def find_trained(
-    model_args: ModelArguments, training_args: RecipeTrainingArguments, adapter_args: AdapterArguments
-) -> SavedAdapter | None:
-    """The adapter that `--model_name_or_path` names, if it is one; it is only evaluated."""
-    adapter = find_adapter(model_args.model_name_or_path, model_args)
-    if adapter and (training_args.do_train or adapter_args.adapter != "none"):
-        raise ArgumentsError(
-            f"{adapter.path!r} is an adapter; to train on from it give --init_adapter {adapter.path} "
-            f"--adapter {adapter.method} --model_name_or_path {adapter.content['base_model_name_or_path']}."
-        )
-    return adapter
-
-
-def find_start(adapter_args: AdapterArguments, adapter_config, model_args: ModelArguments) -> SavedAdapter | None:
-    """The adapter of `--init_adapter`, checked against the one of this run."""
-    path = adapter_args.init_adapter
-    if path is None:
-        return None
-    adapter = find_adapter(path, model_args)
-    if adapter is None:
-        raise ArgumentsError(f"--init_adapter is {path!r}, which is no adapter: there is no adapter_config.json.")
-    check_start(adapter, adapter_args.adapter, adapter_config)
-    return adapter
 
 
 def settle(training_args: RecipeTrainingArguments, examples: Examples) -> None:
     """Check the arguments that depend on the task, and fill in its own metric."""
-    known = [*examples.metrics, *["combined_score"] * (len(examples.metrics) > 1), "loss"]
-    metric = training_args.metric_for_best_model
-    if metric == TASK_METRIC:
-        training_args.metric_for_best_model = known[0]
-    elif metric and metric.removeprefix("eval_") not in known:
-        raise ArgumentsError(f"--metric_for_best_model is {metric!r}; here it can be {', '.join(known)}.")
+    settle_metric(training_args, [*examples.metrics, *["combined_score"] * (len(examples.metrics) > 1), "loss"])
     if training_args.label_smoothing_factor and not examples.labels:
         raise ArgumentsError("--label_smoothing_factor is for classes; the labels of this task are scores.")
 
 
-def load_tokenizer(model_args: ModelArguments, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
-    """The tokenizer; one without a padding token (Llama, GPT-2) pads with its end token."""
-    name = model_args.tokenizer_name or model_args.model_name_or_path
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            name, use_fast=model_args.use_fast_tokenizer, **model_args.hub_options
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ArgumentsError(f"no tokenizer at {name!r} ({reason}); name one with --tokenizer_name.") from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if config.pad_token_id is None:
-        config.pad_token_id = tokenizer.pad_token_id
-    if len(tokenizer) > config.vocab_size:
-        raise ArgumentsError(
-            f"the tokenizer {name!r} has {len(tokenizer)} tokens, the model only {config.vocab_size}; "
-            "name the model's own with --tokenizer_name."
-        )
-    return tokenizer
+def make_trainer(
+    model,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Examples,
+    splits: dict,
+    data_args: DataArguments,
+    training_args: RecipeTrainingArguments,
+    adapter_args: AdapterArguments,
+) -> Trainer:
+    """The trainer with the splits, metrics and callbacks that the arguments ask for."""
+
+    def metrics(prediction: EvalPrediction) -> dict[str, float]:
+        predicted, gold = decide(prediction.predictions, examples), prediction.label_ids
+        if examples.task and examples.labels:
+            # the head may number the classes otherwise, and F1 is that of the task's class 1
+            ids = np.array([examples.task.labels.index(label) for label in examples.labels])
+            predicted, gold = ids[predicted], ids[gold]
+        return compute(examples.metrics, predicted, gold)
+
+    return RecipeTrainer(
+        model=model,
+        args=training_args,
+        train_dataset=splits.get("train") if training_args.do_train else None,
+        eval_dataset=splits[next(iter(data_args.evaluations.values()))] if training_args.do_eval else None,
+        processing_class=tokenizer,
+        data_collator=DataCollatorWithPadding(tokenizer),
+        compute_metrics=metrics,
+        callbacks=callbacks(training_args, adapter_args),
+        rates=adapter_args.rates,
+    )
 
 
-def load_model(model_args: ModelArguments, config: PreTrainedConfig) -> tuple:
-    """The model, and the names of its parameters that the checkpoint did not give.
-
-    The only place where weights of a model are read, and safetensors the only format.
-    """
-    name = model_args.model_name_or_path
-    try:
-        model, found = AutoModelForSequenceClassification.from_pretrained(
-            name,
-            config=config,
-            dtype=model_args.dtype,
-            ignore_mismatched_sizes=model_args.ignore_mismatched_sizes,
-            use_safetensors=True,
-            output_loading_info=True,
-            **model_args.hub_options,
-        )
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ArgumentsError(f"no weights at {name!r} ({reason}); they must be in safetensors files.") from error
-    except RuntimeError as error:
-        if "mismatch" not in str(error):
-            raise
-        raise ArgumentsError(
-            f"the weights at {name!r} have other sizes than the config {model_args.config_name or name!r} says; "
-            "give the config that belongs to them."
-        ) from error
-    return model, frozenset(found["missing_keys"]) | {key for key, *_ in found["mismatched_keys"]}
-
-
-def train(trainer: Trainer, checkpoint: str | None, folder: Path, adapter: str) -> dict[str, float]:
-    """Train, save the model (the best one, if so asked) with its tokenizer, and `train_results.json`."""
-    counts = count_trainable(trainer.model)
-    done = read_state(checkpoint)["global_step"] if checkpoint else 0  # later the checkpoint may be deleted
-    if trainer.is_world_process_zero():
-        (folder / "all_results.json").unlink(missing_ok=True)  # figures are added to it below
-    figures = trainer.train(resume_from_checkpoint=checkpoint).metrics
-    if done == trainer.state.global_step:
-        del figures["train_loss"]  # the checkpoint was the last one: no step was taken, and 0.0 is no loss
-    figures |= {"train_samples": len(trainer.train_dataset), "adapter": adapter, **counts}
-    # AFLoRA trains fewer and fewer; its callback logs how many on average
-    if averages := [entry[AVERAGE] for entry in trainer.state.log_history if AVERAGE in entry]:
-        figures[AVERAGE] = averages[-1]
-    trainer.save_model()
-    trainer.save_state()
-    trainer.log_metrics("train", figures)
-    trainer.save_metrics("train", figures)
-    return figures
+def decide(outputs_: np.ndarray | tuple, examples: Examples) -> np.ndarray:
+    """Model outputs `(n, classes)` → class ids `(n,)`; for regression `(n, 1)` → scores `(n,)`."""
+    logits = outputs_[0] if isinstance(outputs_, tuple) else outputs_
+    return logits.argmax(axis=1) if examples.labels else logits.reshape(-1)
 
 
 def predict(trainer: Trainer, prefix: str, rows: dict, names: dict[str, str], examples: Examples) -> dict[str, float]:
@@ -219,9 +134,9 @@ def predict(trainer: Trainer, prefix: str, rows: dict, names: dict[str, str], ex
         figures[f"{prefix}_samples{suffix}"] = len(dataset)
         if trainer.is_world_process_zero():
             folder, values = Path(trainer.args.output_dir), decide(result.predictions, examples)
-            outputs.write_predictions(folder / f"predictions_{names[suffix]}.tsv", dataset, values, examples.labels)
+            write_predictions(folder / f"predictions_{names[suffix]}.tsv", dataset, values, examples.labels)
             if prefix == "predict" and examples.task:
-                outputs.write_submission(folder, names[suffix], examples, dataset, values)
+                write_submission(folder, names[suffix], examples, dataset, values)
     trainer.log_metrics(prefix, figures)
     trainer.save_metrics(prefix, figures)
     return figures

@@ -1,16 +1,12 @@
 """From data arguments to tokenised splits: which source to read, which splits are needed, how texts become ids."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from ..data.glue import HUB_DATASET, TASKS, Examples, Task, find_task, load_files, load_folder, load_hub
 from .arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments, option
-
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -105,27 +101,16 @@ def load_examples(
     )
 
 
-def position_limit(config: PreTrainedConfig) -> int | None:
-    """The longest input that the model has positions for; None where there is no such limit."""
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions and "roberta" in config.model_type:
-        return positions - config.pad_token_id - 1  # its positions are counted from behind the padding id
-    return positions
-
-
 def tokenize(
-    examples: Examples, tokenizer: PreTrainedTokenizerBase, data_args: DataArguments, limit: int | None = None
+    examples: Examples, tokenizer: PreTrainedTokenizerBase, data_args: DataArguments, longest: int | None = None
 ) -> dict:
     """Splits as `datasets.Dataset` with `input_ids`, `attention_mask`, ..., `length` in tokens, `label` and `idx`.
 
     All but `train` are sorted by length, longest first, so that batches in order waste little padding; `idx` leads
-    back to the order of the source. `limit` is the longest input that the model takes.
+    back to the order of the source. `longest` is the longest input in tokens [default: as the arguments say].
     """
-    longest = min(data_args.max_seq_length, tokenizer.model_max_length, limit or data_args.max_seq_length)
-    if longest < data_args.max_seq_length:
-        logger.warning(
-            "max_seq_length is %d; the model takes %d: longer inputs are cut.", data_args.max_seq_length, longest
-        )
+    longest = longest or data_args.max_seq_length
+
     padding = "max_length" if data_args.pad_to_max_length else False
 
     def encode(batch: dict) -> dict:

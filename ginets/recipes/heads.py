@@ -1,8 +1,14 @@
 """Config and classification head, settled from the config alone: a mismatch stops before weights are read."""
 
 import logging
+from dataclasses import dataclass
 
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+)
 
 from ..data.glue import Examples
 from ..models.auto import FAMILIES
@@ -12,7 +18,23 @@ from .arguments import ArgumentsError, GateArguments, ModelArguments
 
 logger = logging.getLogger(__name__)
 
-HEAD = "ForSequenceClassification"
+
+@dataclass(frozen=True)
+class Head:
+    """A kind of head: its Auto class, PEFT's name of its task, and the Hub's."""
+
+    auto: type
+    peft_task: str
+    hub_task: str
+
+    def is_trained(self, config: PreTrainedConfig) -> bool:
+        """Whether the checkpoint of `config` has such a head."""
+        ending = self.auto.__name__.removeprefix("AutoModel")
+        return any(name.endswith(ending) for name in config.architectures or [])
+
+
+CLASSIFICATION = Head(AutoModelForSequenceClassification, "SEQ_CLS", "text-classification")
+QUESTION_ANSWERING = Head(AutoModelForQuestionAnswering, "QUESTION_ANS", "question-answering")
 
 
 def load_config(model_args: ModelArguments, gate_args: GateArguments) -> PreTrainedConfig:
@@ -43,6 +65,25 @@ def load_config(model_args: ModelArguments, gate_args: GateArguments) -> PreTrai
     return config
 
 
+def checkpoint_config(config: PreTrainedConfig, model_args: ModelArguments) -> PreTrainedConfig:
+    """The config saved with the weights, which tells what they are; `config` if no other was given to train with."""
+    if not model_args.config_name:
+        return config
+    return AutoConfig.from_pretrained(model_args.model_name_or_path, **model_args.hub_options)
+
+
+def warn_untrained(name: str) -> None:
+    logger.warning("%s has no trained head: what it predicts is random.", name)
+
+
+def fit_span_head(config: PreTrainedConfig, model_args: ModelArguments, will_be_trained: bool) -> None:
+    """Give `config` the two outputs of question answering: start and end."""
+    if not (will_be_trained or QUESTION_ANSWERING.is_trained(checkpoint_config(config, model_args))):
+        warn_untrained(model_args.model_name_or_path)
+    config.num_labels = 2
+    config.problem_type = None  # of a head for classes that the checkpoint may have had
+
+
 def head_labels(config: PreTrainedConfig) -> tuple[str, ...]:
     """Names of the classes that the checkpoint's head tells apart; none for regression."""
     return () if config.num_labels == 1 else tuple(config.id2label[i] for i in range(config.num_labels))
@@ -65,11 +106,10 @@ def fit_head(
     Raises:
         ArgumentsError: the checkpoint has a head of another size or for other classes.
     """
-    source, name = config, adapter or model_args.model_name_or_path
-    if model_args.config_name and not adapter:
-        source = AutoConfig.from_pretrained(model_args.model_name_or_path, **model_args.hub_options)
+    name = adapter or model_args.model_name_or_path
+    source = config if adapter else checkpoint_config(config, model_args)
     wanted = max(1, len(examples.labels))
-    trained = any(name.endswith(HEAD) for name in source.architectures or [])
+    trained = CLASSIFICATION.is_trained(source)
     if trained and source.num_labels != wanted and not model_args.ignore_mismatched_sizes:
         raise ArgumentsError(
             f"the head in {name!r} has {source.num_labels} outputs "
@@ -78,7 +118,7 @@ def fit_head(
             "give --ignore_mismatched_sizes to start with a new head, or another model or --task_name."
         )
     if not (trained or do_train or adapter):
-        logger.warning("%s has no trained head: what it predicts is random.", name)
+        warn_untrained(name)
     if trained and source.num_labels == wanted and wanted > 1:
         _match_names(head_labels(source), examples, name, do_train)
     config.num_labels = wanted

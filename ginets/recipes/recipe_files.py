@@ -32,7 +32,7 @@ def cookbook() -> Path:
 
 
 def list_recipes(benchmark: str = "glue") -> list[str]:
-    """Names of the recipes of a benchmark, e.g. `aflora/mrpc`, sorted."""
+    """Names of the recipes of a benchmark (a folder of the cookbook), e.g. `aflora/mrpc`, sorted."""
     folder = cookbook() / benchmark
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob("*/*.yaml"))
 
@@ -51,7 +51,7 @@ def recipe_path(name: str, benchmark: str = "glue") -> Path:
     return cookbook() / benchmark / f"{name}.yaml"
 
 
-def expand(argv: Sequence[str]) -> list[str]:
+def expand(argv: Sequence[str], benchmark: str = "glue") -> list[str]:
     """The command line with what files say put in its place, so that what is written later overrides it.
 
     A file of arguments may stand first: `mine.yaml --seed 7`. A recipe may be named anywhere: `--recipe aflora/mrpc
@@ -63,7 +63,7 @@ def expand(argv: Sequence[str]) -> list[str]:
     name, words = take_option("--recipe", words)
     if name is None:
         return words
-    content = read(recipe_path(name))
+    content = read(recipe_path(name, benchmark))
     rest = []
     for word in words:
         if override := OVERRIDE.fullmatch(word):

@@ -1,25 +1,22 @@
-"""The `Trainer` of the classification recipe."""
+"""The `Trainer` of the recipes, and a run of it."""
 
-import numpy as np
+from collections.abc import Sequence
+from pathlib import Path
+
 import torch
 from torch.utils.data import SequentialSampler
-from transformers import (
-    DataCollatorWithPadding,
-    EarlyStoppingCallback,
-    EvalPrediction,
-    PreTrainedTokenizerBase,
-    Trainer,
-)
+from transformers import EarlyStoppingCallback, Trainer
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from ..data.glue import Examples
-from ..metrics.glue import compute
-from .adapted import AdapterArguments, is_adapted
-from .arguments import RecipeTrainingArguments
-from .glue_data import DataArguments
+from .adapted import AdapterArguments, count_trainable, is_adapted
+from .arguments import TASK_METRIC, ArgumentsError, RecipeTrainingArguments
 from .methods import METHODS
 from .optimizer import split_groups
+from .resume import read_state
 from .saved_adapters import save_base_config
+
+
+AVERAGE = "average_trainable_parameters"
 
 
 class LengthGroupedByEpoch(LengthGroupedSampler):
@@ -70,44 +67,39 @@ class RecipeTrainer(Trainer):
             save_base_config(self.model, output_dir or self.args.output_dir)
 
 
-def make_trainer(
-    model,
-    tokenizer: PreTrainedTokenizerBase,
-    examples: Examples,
-    splits: dict,
-    data_args: DataArguments,
-    training_args: RecipeTrainingArguments,
-    adapter_args: AdapterArguments,
-) -> Trainer:
-    """The trainer with the splits, metrics and callbacks that the arguments ask for."""
-
-    def metrics(prediction: EvalPrediction) -> dict[str, float]:
-        predicted, gold = decide(prediction.predictions, examples), prediction.label_ids
-        if examples.task and examples.labels:
-            # the head may number the classes otherwise, and F1 is that of the task's class 1
-            ids = np.array([examples.task.labels.index(label) for label in examples.labels])
-            predicted, gold = ids[predicted], ids[gold]
-        return compute(examples.metrics, predicted, gold)
-
-    callbacks = []
-    if training_args.do_train and adapter_args.adapter != "none":
-        callbacks += METHODS[adapter_args.adapter].callbacks
-    if training_args.do_train and training_args.early_stopping_patience:
-        callbacks.append(EarlyStoppingCallback(training_args.early_stopping_patience))
-    return RecipeTrainer(
-        model=model,
-        args=training_args,
-        train_dataset=splits.get("train") if training_args.do_train else None,
-        eval_dataset=splits[next(iter(data_args.evaluations.values()))] if training_args.do_eval else None,
-        processing_class=tokenizer,
-        data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=metrics,
-        callbacks=callbacks,
-        rates=adapter_args.rates,
-    )
+def callbacks(training_args: RecipeTrainingArguments, adapter_args: AdapterArguments) -> list:
+    """What the adapter needs in training, and early stopping."""
+    if not training_args.do_train:
+        return []
+    own = METHODS[adapter_args.adapter].callbacks if adapter_args.adapter != "none" else []
+    patience = training_args.early_stopping_patience
+    return [*own, *([EarlyStoppingCallback(patience)] if patience else [])]
 
 
-def decide(outputs_: np.ndarray | tuple, examples: Examples) -> np.ndarray:
-    """Model outputs `(n, classes)` → class ids `(n,)`; for regression `(n, 1)` → scores `(n,)`."""
-    logits = outputs_[0] if isinstance(outputs_, tuple) else outputs_
-    return logits.argmax(axis=1) if examples.labels else logits.reshape(-1)
+def settle_metric(training_args: RecipeTrainingArguments, known: Sequence[str]) -> None:
+    """Fill in the task's own metric, the first of those known, and check another one that was asked for."""
+    metric = training_args.metric_for_best_model
+    if metric == TASK_METRIC:
+        training_args.metric_for_best_model = known[0]
+    elif metric and metric.removeprefix("eval_") not in known:
+        raise ArgumentsError(f"--metric_for_best_model is {metric!r}; here it can be {', '.join(known)}.")
+
+
+def train(trainer: Trainer, checkpoint: str | None, folder: Path, adapter: str) -> dict[str, float]:
+    """Train, save the model (the best one, if so asked) with its tokenizer, and `train_results.json`."""
+    counts = count_trainable(trainer.model)
+    done = read_state(checkpoint)["global_step"] if checkpoint else 0  # later the checkpoint may be deleted
+    if trainer.is_world_process_zero():
+        (folder / "all_results.json").unlink(missing_ok=True)  # figures are added to it below
+    figures = trainer.train(resume_from_checkpoint=checkpoint).metrics
+    if done == trainer.state.global_step:
+        del figures["train_loss"]  # the checkpoint was the last one: no step was taken, and 0.0 is no loss
+    figures |= {"train_samples": len(trainer.train_dataset), "adapter": adapter, **counts}
+    # AFLoRA trains fewer and fewer; its callback logs how many on average
+    if averages := [entry[AVERAGE] for entry in trainer.state.log_history if AVERAGE in entry]:
+        figures[AVERAGE] = averages[-1]
+    trainer.save_model()
+    trainer.save_state()
+    trainer.log_metrics("train", figures)
+    trainer.save_metrics("train", figures)
+    return figures

@@ -11,10 +11,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Robe
 
 import ginets
 from ginets.recipes.arguments import GateArguments, ModelArguments
-from ginets.recipes.classification import load_model
 from ginets.recipes.glue import main
-from ginets.recipes.glue_data import position_limit
-from ginets.recipes.heads import load_config
+from ginets.recipes.heads import CLASSIFICATION, load_config
+from ginets.recipes.model import load_model, position_limit
 from tests.recipes.glue_fixtures import BAD, GOOD, make_model, make_sst2
 
 
@@ -192,7 +191,7 @@ def test_pickled_weights_are_refused(place, tmp_path, capsys):
 @pytest.mark.parametrize(("dtype", "expected"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
 def test_precision_of_the_weights(dtype, expected, place):
     arguments = ModelArguments(model_name_or_path=str(place["model"]), dtype=dtype)
-    assert load_model(arguments, load_config(arguments, GateArguments()))[0].dtype == expected
+    assert load_model(arguments, load_config(arguments, GateArguments()), CLASSIFICATION)[0].dtype == expected
 
 
 def test_seed_decides_the_new_head(place, tmp_path):

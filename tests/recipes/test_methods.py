@@ -11,7 +11,8 @@ from transformers import Trainer, TrainingArguments
 from ginets.recipes import methods
 from ginets.recipes.adapted import AdapterArguments, make_config, planned_steps
 from ginets.recipes.arguments import ArgumentsError
-from ginets.recipes.glue import TAKEN, parse_all
+from ginets.recipes.glue import COMMAND, parse_all
+from ginets.recipes.heads import CLASSIFICATION
 
 
 def parsed(*words):
@@ -37,7 +38,7 @@ def test_every_field_is_a_flag_with_its_help(name, capsys):
     nested = {"eva_config", "corda_config", "lora_ga_config", "monteclora_config", "runtime_config", "use_bdlora",
               "arrow_config", "kasa_config"}  # fmt: skip
     for field in dataclasses.fields(method.config_class):
-        flag = f"--adapter_{field.name}" if field.name in TAKEN else f"--{field.name}"
+        flag = f"--adapter_{field.name}" if field.name in COMMAND.taken else f"--{field.name}"
         if field.name in base | nested | set(method.hidden):
             assert f"{flag} " not in shown.replace(f"[{flag}", "")
         else:
@@ -69,7 +70,7 @@ def test_every_field_is_a_flag_with_its_help(name, capsys):
     ],
 )  # fmt: skip
 def test_flags_become_the_config(words, config, expected):
-    made = make_config(parsed("--adapter", *words.split()), steps=100)
+    made = make_config(parsed("--adapter", *words.split()), 100, CLASSIFICATION)
     assert type(made) is config and made.task_type == "SEQ_CLS"
     assert {name: getattr(made, name) for name in expected} == expected
     if config is not AdaLoraConfig:  # whose schedule is filled in
@@ -91,7 +92,7 @@ def test_config_classes_of_ours_check_their_fields():
     with pytest.raises(
         ArgumentsError, match=r"--adapter ina: InAConfig: inhibition_level is 1\.5; allowed: 0 <= p < 1"
     ):
-        make_config(parsed("--adapter", "ina", "--adapter_inhibition_level", "1.5"), 10)
+        make_config(parsed("--adapter", "ina", "--adapter_inhibition_level", "1.5"), 10, CLASSIFICATION)
 
 
 @pytest.mark.parametrize(
@@ -106,12 +107,12 @@ def test_config_classes_of_ours_check_their_fields():
 )
 def test_adalora_schedules_that_cannot_be(steps, words, says):
     with pytest.raises(ArgumentsError, match=says):
-        make_config(parsed("--adapter", "adalora", *words.split()), steps)
+        make_config(parsed("--adapter", "adalora", *words.split()), steps, CLASSIFICATION)
 
 
 @pytest.mark.parametrize("steps", [2, 3, 4, 5, 7, 12, 100, 3450])
 def test_adalora_schedule_of_any_run(steps):
-    config = make_config(parsed("--adapter", "adalora"), steps)  # AdaLoraConfig checks it, too
+    config = make_config(parsed("--adapter", "adalora"), steps, CLASSIFICATION)  # AdaLoraConfig checks it, too
     assert 0 <= config.tinit < config.total_step - config.tfinal <= config.total_step == steps
     assert config.total_step - config.tfinal >= 2
 

@@ -5,7 +5,8 @@ import pytest
 from datasets import Dataset
 
 from ginets.data.glue import Examples, find_task
-from ginets.recipes.outputs import command_line, write_submission
+from ginets.recipes.glue_outputs import write_submission
+from ginets.recipes.outputs import command_line
 
 
 ROWS = Dataset.from_dict({"idx": [2, 0, 1]})  # sorted by length, not in the order of the source

@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from ginets import model_path
 from ginets.recipes.adapted import attach, count_trainable, make_config
 from ginets.recipes.glue import main, parse_all
+from ginets.recipes.heads import CLASSIFICATION
 from ginets.recipes.recipe_files import ArgumentsError, cookbook, expand, list_recipes, recipe_path
 from tests.recipes.glue_fixtures import make_model, make_sst2
 
@@ -106,7 +107,7 @@ def test_sizes_are_those_published(tmp_path):
         stock = dict.fromkeys(("gi_query_side", "gi_key_side"), False)
         with torch.device("meta"):
             model = AutoModelForSequenceClassification.from_config(type(config).from_dict(config.to_dict() | stock))
-            model = attach(model, make_config(adapter, 100), low_cpu_mem_usage=True)
+            model = attach(model, make_config(adapter, 100, CLASSIFICATION), low_cpu_mem_usage=True)
         assert count_trainable(model)["trainable_parameters_without_head"] == expected, name
 
 

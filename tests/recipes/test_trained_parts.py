@@ -7,6 +7,7 @@ from transformers import AutoModelForSequenceClassification, Trainer, TrainingAr
 
 from ginets.recipes.adapted import ADAPTER, BODY, HEAD, attach, check_fit, count_trainable, modules_to_train, part_of
 from ginets.recipes.arguments import ArgumentsError
+from ginets.recipes.heads import CLASSIFICATION
 from ginets.recipes.optimizer import split_groups
 from tests import tiny
 
@@ -125,4 +126,4 @@ def test_counts(tmp_path):
 )
 def test_what_does_not_fit_is_found_without_weights(config, says):
     with pytest.raises(ArgumentsError, match=says):
-        check_fit(LoraConfig(task_type="SEQ_CLS", **config), tiny.stock_config("bert_gi"))
+        check_fit(LoraConfig(task_type="SEQ_CLS", **config), tiny.stock_config("bert_gi"), CLASSIFICATION)

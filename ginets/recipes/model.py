@@ -1,0 +1,135 @@
+"""From arguments to a model that can be trained: tokenizer, checks, weights, adapter."""
+
+import logging
+
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase, set_seed
+
+from .adapted import AdapterArguments, attach, check_fit, make_config
+from .arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments
+from .heads import Head
+from .saved_adapters import SavedAdapter, check_start, find_adapter, load_adapter, start_from
+
+
+logger = logging.getLogger(__name__)
+
+
+def make_model(
+    model_args: ModelArguments,
+    adapter_args: AdapterArguments,
+    config: PreTrainedConfig,
+    head: Head,
+    trained: SavedAdapter | None,
+    steps: int,
+    seed: int,
+):
+    """The model with its head and its adapter; the adapter is checked before weights are read.
+
+    Args:
+        trained: the adapter that was given as the model, see `find_trained`.
+        steps: optimizer steps of the run.
+    """
+    adapter_config, start = make_config(adapter_args, steps, head), None
+    if adapter_config:
+        start = find_start(adapter_args, check_fit(adapter_config, config, head), model_args)
+    set_seed(seed)
+    model, fresh = load_model(model_args, config, head)
+    if trained:
+        return load_adapter(model, trained)
+    if adapter_config:
+        model = attach(model, adapter_config, fresh)
+    if start:
+        start_from(model, start)
+    return model
+
+
+def find_trained(
+    model_args: ModelArguments, training_args: RecipeTrainingArguments, adapter_args: AdapterArguments
+) -> SavedAdapter | None:
+    """The adapter that `--model_name_or_path` names, if it is one; it is only evaluated."""
+    adapter = find_adapter(model_args.model_name_or_path, model_args)
+    if adapter and (training_args.do_train or adapter_args.adapter != "none"):
+        raise ArgumentsError(
+            f"{adapter.path!r} is an adapter; to train on from it give --init_adapter {adapter.path} "
+            f"--adapter {adapter.method} --model_name_or_path {adapter.content['base_model_name_or_path']}."
+        )
+    return adapter
+
+
+def find_start(adapter_args: AdapterArguments, adapter_config, model_args: ModelArguments) -> SavedAdapter | None:
+    """The adapter of `--init_adapter`, checked against the one of this run."""
+    path = adapter_args.init_adapter
+    if path is None:
+        return None
+    adapter = find_adapter(path, model_args)
+    if adapter is None:
+        raise ArgumentsError(f"--init_adapter is {path!r}, which is no adapter: there is no adapter_config.json.")
+    check_start(adapter, adapter_args.adapter, adapter_config)
+    return adapter
+
+
+def load_tokenizer(model_args: ModelArguments, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
+    """The tokenizer; one without a padding token (Llama, GPT-2) pads with its end token."""
+    name = model_args.tokenizer_name or model_args.model_name_or_path
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, use_fast=model_args.use_fast_tokenizer, **model_args.hub_options
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ArgumentsError(f"no tokenizer at {name!r} ({reason}); name one with --tokenizer_name.") from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
+    if len(tokenizer) > config.vocab_size:
+        raise ArgumentsError(
+            f"the tokenizer {name!r} has {len(tokenizer)} tokens, the model only {config.vocab_size}; "
+            "name the model's own with --tokenizer_name."
+        )
+    return tokenizer
+
+
+def longest_input(wanted: int, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> int:
+    """The longest input: as many tokens as wanted, or as many as the model takes."""
+    limit = position_limit(config)
+    longest = min(wanted, tokenizer.model_max_length, limit or wanted)
+    if longest < wanted:
+        logger.warning("max_seq_length is %d; the model takes %d: longer inputs are cut.", wanted, longest)
+    return longest
+
+
+def position_limit(config: PreTrainedConfig) -> int | None:
+    """The longest input that the model has positions for; None where there is no such limit."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and "roberta" in config.model_type:
+        return positions - config.pad_token_id - 1  # its positions are counted from behind the padding id
+    return positions
+
+
+def load_model(model_args: ModelArguments, config: PreTrainedConfig, head: Head) -> tuple:
+    """The model, and the names of its parameters that the checkpoint did not give.
+
+    The only place where weights of a model are read, and safetensors the only format.
+    """
+    name = model_args.model_name_or_path
+    try:
+        model, found = head.auto.from_pretrained(
+            name,
+            config=config,
+            dtype=model_args.dtype,
+            ignore_mismatched_sizes=model_args.ignore_mismatched_sizes,
+            use_safetensors=True,
+            output_loading_info=True,
+            **model_args.hub_options,
+        )
+    except OSError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ArgumentsError(f"no weights at {name!r} ({reason}); they must be in safetensors files.") from error
+    except RuntimeError as error:
+        if "mismatch" not in str(error):
+            raise
+        raise ArgumentsError(
+            f"the weights at {name!r} have other sizes than the config {model_args.config_name or name!r} says; "
+            "give the config that belongs to them."
+        ) from error
+    return model, frozenset(found["missing_keys"]) | {key for key, *_ in found["mismatched_keys"]}
