@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..extras import require
 from .hub import load_splits
-from .tabular import PLACE, DataError, Row, columns_of, read_table
+from .tabular import PLACE, DataError, Row, check_text, columns_of, read_json, read_table
 
 
 HUB_DATASETS = {False: "rajpurkar/squad", True: "rajpurkar/squad_v2"}  # by whether questions may have no answer
@@ -77,13 +77,7 @@ def read_golds(path: str | os.PathLike) -> tuple[dict[str, list[str]], bool]:
 
 def read_predictions(path: str | os.PathLike, kind: type = str) -> dict:
     """A JSON object question id → answer text (`predictions.json`), or → number (`null_odds.json`, kind `float`)."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            values = json.load(file)
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file.") from None
-    except ValueError as error:  # also for what is not UTF-8
-        raise DataError(f"{path}: not valid JSON ({error}).") from error
+    values = read_json(path)
     wanted, name = {str: (str, "a text"), float: (int | float, "a number")}[kind]
     if not isinstance(values, dict):
         raise DataError(f"{path}: holds {str(values)[:60]!r}; it must be an object, question id → {name}.")
@@ -175,7 +169,7 @@ def _checked(rows: Iterable[Row], source: str | os.PathLike, answered: bool) -> 
         if repr(name) not in place:
             place = f"{place} (question {name!r})"
         for field in ("context", "question"):
-            _check_text(row[field], f"{place}: {field}")
+            check_text(row[field], f"{place}: {field}")
         if not row["question"].strip():
             raise DataError(f"{place}: question is empty; write one or delete the row.")
         row = {**row, "id": name, "title": str(row.get("title") or "")}
@@ -201,15 +195,6 @@ def _check_answers(answers: dict[str, list], context: str, place: str):
                 f"{place}: answer_start is {start}, where the context has {there[:60]!r} and not the answer "
                 f"{text[:60]!r}; {hint}."
             )
-
-
-def _check_text(value: object, place: str):
-    if not isinstance(value, str):
-        raise DataError(f"{place} is {value!r}; it must be text.")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:  # half a surrogate pair, which JSON can spell
-        raise DataError(f"{place} is not valid Unicode (character {error.start}).") from error
 
 
 def _new_id(value: object, seen: Iterable[str], place: str) -> str:

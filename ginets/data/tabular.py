@@ -70,6 +70,24 @@ def read_table(path: str | os.PathLike) -> list[Row]:
     return rows
 
 
+def read_json(path: str | os.PathLike) -> object:
+    """What a JSON file holds, whatever that is."""
+    try:
+        return json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: not valid JSON ({error}).") from error
+
+
+def check_text(value: object, place: str):
+    """Refuse what is not text, or no valid Unicode; `place` begins the message and names the field."""
+    if not isinstance(value, str):
+        raise DataError(f"{place} is {value!r:.80}; it must be text.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # half a surrogate pair, which JSON can spell
+        raise DataError(f"{place} is not valid Unicode (character {error.start}).") from error
+
+
 def columns_of(rows: Sequence[Row]) -> list[str]:
     """Column names of the rows of one file, in the order of the file."""
     return [name for name in rows[0] if name != PLACE]
