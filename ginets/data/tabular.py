@@ -78,6 +78,11 @@ def read_json(path: str | os.PathLike) -> object:
         raise DataError(f"{path}: not valid JSON ({error}).") from error
 
 
+def read_lines(path: str | os.PathLike) -> list[str]:
+    """The lines of a text file, empty ones too. Only line feeds end one (and a carriage return before them)."""
+    return [line.removesuffix("\r") for line in _text(path).removesuffix("\n").split("\n")]
+
+
 def check_text(value: object, place: str):
     """Refuse what is not text, or no valid Unicode; `place` begins the message and names the field."""
     if not isinstance(value, str):
