@@ -102,6 +102,8 @@ class ModelSource:
         if saved := self.file(f"{BASE}/config.json") if self.adapter else None:
             return AutoConfig.from_pretrained(Path(saved).parent)
         try:
+            if path.startswith(("/", ".", "~")) and not Path(path).exists():  # no name on the Hub, either
+                raise OSError("there is no such folder")
             config = AutoConfig.from_pretrained(path, **options)
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]

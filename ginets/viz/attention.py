@@ -51,11 +51,16 @@ def capture(model, tokenizer, text: str, text_pair: str | None = None, max_lengt
         for name, values in encoding.items()
         if name in takes and name in tokenizer.model_input_names
     }
-    weights = attention_weights(model, **inputs)
+    weights = np.stack([layer[0].float().cpu().numpy() for layer in attention_weights(model, **inputs)])
+    return attention_of(tokenizer, encoding, weights, text, text_pair)
+
+
+def attention_of(tokenizer, encoding, weights: np.ndarray, text: str, text_pair: str | None = None) -> Attention:
+    """`weights` `(layers, heads, T, T)` with what is known of the tokens, from the `encoding` of the text."""
     return Attention(
         tokens=labels_of(tokenizer, encoding, text, text_pair),
         special=np.array(encoding["special_tokens_mask"], dtype=bool),
-        weights=np.stack([layer[0].float().cpu().numpy() for layer in weights]),
+        weights=weights,
         offsets=np.array(encoding["offset_mapping"]).reshape(-1, 2),
         text_ids=np.array([-1 if text_id is None else text_id for text_id in encoding.sequence_ids(0)]),
     )

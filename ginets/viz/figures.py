@@ -21,7 +21,7 @@ BACKGROUNDS = {
              ("#56b4e9", "#e69f00", "#2fc79a", "#e79ac4", "#f0e442", "#ff8a3c", "#ffffff")),
 }  # fmt: skip
 FORMATS = ("png", "svg")
-DPI = 140
+DPI, LONGEST_SIDE = 140, 20_000  # dots per inch, and at most so many along a side
 MARKERS = "osD^vP*"  # of series, so that colour is not all that tells them apart
 
 
@@ -93,4 +93,4 @@ def write(figure: "Figure", path: str | os.PathLike) -> None:
     """Write `figure` to the file `path`, whose ending says the format; the same figure gives the same bytes."""
     metadata = {"Date": None} if Path(path).suffix == ".svg" else None
     with style(getattr(figure, "background", "light")):  # ticks are made when they are drawn
-        figure.savefig(path, dpi=DPI, metadata=metadata)
+        figure.savefig(path, dpi=min(DPI, LONGEST_SIDE / max(figure.get_size_inches())), metadata=metadata)

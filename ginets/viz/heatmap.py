@@ -1,6 +1,6 @@
 """Attention as pictures: one per layer and variant, and a sheet of layers × variants, all on one colour scale.
 
-The map is cividis: its lightness rises with the weight, so it can be read in grey and by colour-blind readers.
+The map is viridis: its lightness rises with the weight, so it can be read in grey and by colour-blind readers.
 """
 
 import os
@@ -14,11 +14,10 @@ import numpy as np
 
 from ..extras import require
 from .comparison import Comparison
+from .figures import new_figure, save
 
 
-COLOURS = "cividis"
-BACKGROUNDS = {"light": ("#ffffff", "#1a1a1a"), "dark": ("#14171c", "#e8e8e8")}  # paper, ink
-FORMATS = ("png", "svg")
+COLOURS = "viridis"
 SCALES = {"sqrt": 0.5, "linear": 1.0}  # exponent of the weight
 LABELLED = 64  # with more tokens than that every n-th has a label
 LONGEST_LABEL = 16  # characters
@@ -29,7 +28,6 @@ LEAST_WIDTH = 4.4  # room for the legend
 GAP = 0.15
 # points
 LABEL, TEXT, TITLE = 7, 9, 11
-DPI, LONGEST_SIDE = 150, 20_000  # dots per inch, and pixels at most
 # the later ones, where installed, for what the first does not have
 FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans", "Arial Unicode MS", "Segoe UI Symbol")
 
@@ -55,18 +53,17 @@ def write_pictures(
         ValueError: an unknown format, background or scale.
     """
     matplotlib = require("matplotlib", extra="viz")
-    given = [("background", background, BACKGROUNDS), ("scale", scale, SCALES)]
-    for name, value, allowed in [*given, *(("format", each, FORMATS) for each in formats)]:
-        if value not in allowed:
-            raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}.")
+    check_scale(scale)
     files = []
     for name, figure in figures(comparison, background, scale):
-        for ending in formats:
-            files.append(Path(folder) / f"{name}.{ending}")
-            dpi = min(DPI, LONGEST_SIDE / max(figure.get_size_inches()))
-            with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):  # text, and the same each time
-                figure.savefig(files[-1], dpi=dpi, metadata={"Date": None} if ending == "svg" else None)
+        with matplotlib.rc_context({"svg.fonttype": "none"}):  # text stays text
+            files += save(figure, Path(folder, name), formats)
     return files
+
+
+def check_scale(scale: str) -> None:
+    if scale not in SCALES:
+        raise ValueError(f"scale is {scale!r}; it can be {', '.join(SCALES)}.")
 
 
 def figures(comparison: Comparison, background: str, scale: str) -> Iterator[tuple[str, object]]:
@@ -111,16 +108,11 @@ def draw(comparison: Comparison, panels, captions, title: str, background: str, 
     Everything is placed in inches, so that labels have their room however many panels and tokens there are.
     """
     matplotlib = require("matplotlib", extra="viz")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # no pyplot: no global state, no display
     from matplotlib.colors import PowerNorm
-    from matplotlib.figure import Figure
 
     norm = PowerNorm(SCALES[scale], vmin=0, vmax=comparison.scale)
-    paper, ink = BACKGROUNDS[background]
-    colours = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), ink)
-    with matplotlib.rc_context(colours | {"figure.facecolor": paper, "font.family": fonts()}):
-        figure = Figure()
-        FigureCanvasAgg(figure)
+    with new_figure((1, 1), background) as figure, matplotlib.rc_context({"font.family": fonts()}):
+        figure.set_layout_engine("none")
         labels = [shortened(token) for token in comparison.tokens]
         side = max(LEAST_PANEL, PITCH * min(len(labels), LABELLED))
         captions = [[wrapped(text, side, TEXT) for text in row] for row in captions]
@@ -147,7 +139,7 @@ def draw(comparison: Comparison, panels, captions, title: str, background: str, 
         figure.text(GAP / width, 1 - GAP / height, title, size=TITLE, va="top", weight="bold", parse_math=False)
         top = extent(figure, title, TITLE)[1] + 2 * GAP
         bar = figure.colorbar(image, cax=place(GAP, top, LEAST_WIDTH - 3 * GAP, 0.7 * GAP), orientation="horizontal")
-        bar.ax.tick_params(labelsize=LABEL, colors=ink)
+        bar.ax.tick_params(labelsize=LABEL)
         figure.text(GAP / width, 1 - (top + 2.4 * GAP) / height, notes, size=TEXT, va="top", parse_math=False)
     return figure
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..extras import require
 from .comparison import Comparison
-from .heatmap import COLOURS, SCALES
+from .heatmap import COLOURS, SCALES, check_scale
 
 
 TEMPLATE = Path(__file__).with_suffix(".html")
@@ -27,6 +27,7 @@ def write_page(comparison: Comparison, path: str | os.PathLike, scale: str = "sq
     Args:
         scale: how weights become colours, `sqrt` or `linear`.
     """
+    check_scale(scale)
     first, layers = comparison.first, np.array(comparison.layers)
     weights = np.stack([attention.weights[layers - 1] for attention in comparison.variants.values()])
     heads = list(range(1, weights.shape[2] + 1))

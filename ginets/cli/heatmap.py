@@ -1,0 +1,150 @@
+"""`ginets heatmap VARIANT …`: attention of variants of a model on the same text, as pictures, numbers and a page."""
+
+import argparse
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from .errors import in_one_line
+from .variants import read_variants
+
+
+DESCRIPTION = """Draw the attention of one or more variants of a model on the same text: per layer and variant, and as a
+sheet of layers × variants on one colour scale; with the raw numbers, and a page to flip through. Adapters stay live."""
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def main(arguments: list[str]) -> int:
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    with in_one_line(parser):
+        paths = one_each(options.variants)
+        texts = texts_of(options)
+        files = write_all(options, paths, texts)
+    print(f"{files} files for {len(texts)} text{'s' if len(texts) > 1 else ''} in {options.output_dir}")
+    return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("ginets heatmap", description=DESCRIPTION, allow_abbrev=False)
+    add = parser.add_argument
+    add("variants", metavar="VARIANT", nargs="+", help="a model or adapter (folder or Hub name), or LABEL=PATH")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--text", help="the text, or the first of a pair (the question)")
+    source.add_argument("--file", help=".txt (a text per line), .csv, .json, .jsonl (text, text_pair or question, "
+                        "context), or SQuAD's official JSON")  # fmt: skip
+    add("--text-pair", help="the second text (the passage)")
+    add("--limit", type=int, help="of --file: take at most so many texts")
+    add("--output-dir", type=Path, required=True, help="folder for the files; with --file one subfolder per text")
+    add("--layers", type=int, nargs="+", metavar="N", help="from 1, or from -1 backwards [default: all]")
+    add("--head", type=int, metavar="N", help="from 1 [default: the mean of all heads]")
+    add("--mask-special", action="store_true", help="leave special tokens out, also out of the scale")
+    add("--max-length", type=int, metavar="N", help="cut longer inputs [default: refuse what the model cannot take]")
+    add("--scale", choices=("sqrt", "linear"), default="sqrt", help="weight to colour; sqrt lets small weights show")
+    add("--background", choices=("light", "dark"), default="light", help="of the pictures [default: light]")
+    add("--format", choices=("png", "svg"), nargs="+", default=["png"], help="of the pictures [default: png]")
+    add("--dtype", choices=DTYPES, default="float32", help="to run the models in [default: float32]")
+    return parser
+
+
+def one_each(variants: Sequence[str]) -> dict[str, str]:
+    """Label → path."""
+    read = read_variants(variants)
+    if several := [label for label, paths in read.items() if len(paths) > 1]:
+        raise ValueError(f"two variants are called {several[0]!r}; a picture shows one model of each label.")
+    return {label: path for label, (path,) in read.items()}
+
+
+def texts_of(options: argparse.Namespace) -> list[tuple[str, str | None]]:
+    from ..data.texts import read_texts
+
+    if options.file is None:
+        if options.limit is not None:
+            raise ValueError("--limit needs --file.")
+        return [(options.text, options.text_pair)]
+    if options.text_pair is not None:
+        raise ValueError("--text-pair needs --text; a file brings its own pairs.")
+    return read_texts(options.file, options.limit)
+
+
+def write_all(options: argparse.Namespace, paths: Mapping[str, str], texts: Sequence[tuple]) -> int:
+    """Write everything; the number of files. What does not fit together is refused before a model is read."""
+    from ..extras import require
+    from ..hub.load import find_model
+
+    require("matplotlib", extra="viz")
+    sources = {label: find_model(path) for label, path in paths.items()}
+    tokenizers = {label: source.tokenizer() for label, source in sources.items()}
+    for number, text in enumerate(texts, start=1):
+        try:
+            check_text(options, sources, tokenizers, text)
+        except ValueError as error:
+            raise ValueError(f"text {number}: {error}") from error
+    options.output_dir.mkdir(parents=True, exist_ok=True)
+    width = len(str(len(texts)))
+    with tempfile.TemporaryDirectory(dir=options.output_dir, prefix=".weights-") as scratch:
+        # variant by variant: one model is in memory at a time, and no text's weights but those being written
+        captured = {
+            label: capture_all(options, source, tokenizers[label], texts, Path(scratch, str(number)))
+            for number, (label, source) in enumerate(sources.items())
+        }
+        count = 0
+        for number in range(len(texts)):
+            subfolder = "." if options.file is None else f"{number + 1:0{width}}"
+            variants = {label: attentions[number] for label, attentions in captured.items()}
+            count += write_text(options, variants, options.output_dir / subfolder)
+    return count
+
+
+def check_text(options: argparse.Namespace, sources: Mapping, tokenizers: Mapping, text: tuple) -> None:
+    """Refuse variants that do not share tokens, layers and heads, and choices that they do not have."""
+    import numpy as np
+
+    from ..viz.attention import attention_of, encode
+    from ..viz.comparison import compare
+
+    planned = {}
+    for label, source in sources.items():
+        config, tokenizer = source.config, tokenizers[label]
+        encoding = encode(tokenizer, config, *text, options.max_length)
+        count = len(encoding["input_ids"])
+        shape = (config.num_hidden_layers, config.num_attention_heads, count, count)
+        planned[label] = attention_of(tokenizer, encoding, np.broadcast_to(np.float32(0), shape), *text)
+    compare(planned, options.layers, options.head, options.mask_special)
+
+
+def capture_all(options: argparse.Namespace, source, tokenizer, texts: Sequence[tuple], scratch: Path) -> list:
+    """The attention of one model on all texts; the weights stay in files below `scratch`."""
+    import numpy as np
+    import torch
+
+    from ..viz.attention import capture, returning_weights
+
+    scratch.mkdir()
+    model = source.model(options.dtype)
+    if torch.accelerator.is_available():
+        model = model.to(torch.accelerator.current_accelerator())
+    attentions = []
+    with returning_weights(model):
+        for number, text in enumerate(texts):
+            attention = capture(model, tokenizer, *text, options.max_length)
+            file = scratch / f"{number}.npy"
+            np.save(file, attention.weights)
+            attentions.append(replace(attention, weights=np.load(file, mmap_mode="r", allow_pickle=False)))
+    return attentions
+
+
+def write_text(options: argparse.Namespace, variants: Mapping, folder: Path) -> int:
+    """Write the pictures, numbers and page of one text; the number of files."""
+    from ..viz.comparison import compare, write_arrays, write_rows
+    from ..viz.heatmap import write_pictures
+    from ..viz.heatmap_page import write_page
+
+    comparison = compare(variants, options.layers, options.head, options.mask_special)
+    folder.mkdir(exist_ok=True)
+    write_arrays(comparison, folder / "attention.npz")
+    write_rows(comparison, folder / "attention.csv")
+    write_page(comparison, folder / "attention.html", options.scale)
+    formats = list(dict.fromkeys(options.format))
+    return 3 + len(write_pictures(comparison, folder, formats, options.background, options.scale))
