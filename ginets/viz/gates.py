@@ -1,7 +1,8 @@
 """What gates and inhibited ranks do in a forward, seen from outside: hooks on modules, padding left out.
 
 GI: the gate `G = gelu(S − p·max S) + 1` of each entry of a gated query or key. Where S is below the threshold p·max S
-the entry is inhibited: G < 1. InA: of the ranks h of a token those below p·max h are inhibited.
+the entry is inhibited: G < 1. How much so is another matter, as gelu is never below −0.17 and far below the threshold 0
+again. InA: of the ranks h of a token those below p·max h are inhibited.
 """
 
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from .freeze_map import IN_LAYER
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 SIDES = {"select_q": "query", "select_k": "key"}
+REDUCED = 0.01  # an entry counts as reduced if G < 1 − REDUCED
 # G is counted in bins that are fine near 1: equal ones of asinh((G − 1)/FINE). Their width is at most 0.6 % of G − 1.
 FINE, LOW, HIGH, BINS, MERGED = 1e-3, -6.0, 17.0, 4096, 32
 
@@ -32,6 +34,7 @@ class EntryStatistics:
     level: float
     entries: int = 0
     inhibited: np.ndarray | None = None  # (features,)
+    reduced: int = 0
     total: float = 0.0
     squares: float = 0.0
     extremes: tuple[float, float] = (float("inf"), float("-inf"))
@@ -44,6 +47,7 @@ class EntryStatistics:
         self.entries += excess.numel()
         if self.kind == "gate":
             over = F.gelu(excess.float())  # G − 1
+            self.reduced += int((over < -REDUCED).sum())
             self.total += over.double().sum().item()
             self.squares += over.double().square().sum().item()
             self.extremes = min(self.extremes[0], over.min().item()), max(self.extremes[1], over.max().item())
@@ -55,7 +59,11 @@ class EntryStatistics:
         row = {"entries": self.entries, "share_inhibited": float(self.inhibited.sum() / self.entries)}
         if self.kind == "gate":
             mean = self.total / self.entries
-            row |= {"mean": 1 + mean, "sd": max(self.squares / self.entries - mean**2, 0) ** 0.5}
+            row |= {
+                "share_reduced": self.reduced / self.entries,
+                "mean": 1 + mean,
+                "sd": max(self.squares / self.entries - mean**2, 0) ** 0.5,
+            }
             row |= {"min": 1 + self.extremes[0], "max": 1 + self.extremes[1]}
             row |= {f"quantile_{share}": value for share, value in zip(QUANTILES, self.quantiles(), strict=True)}
         return row
