@@ -14,13 +14,17 @@ LOAD = "Load it after `import ginets`, which registers the model family.\n"
 LOAD_ADAPTER = """```python
 import ginets  # registers the gated model families and the adapters of ginets
 from peft import PeftModel
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, {auto}
 
 config = AutoConfig.from_pretrained("{name}", subfolder="base")
-base = AutoModelForSequenceClassification.from_pretrained("{base}", config=config)
+base = {auto}.from_pretrained("{base}", config=config)
 model = PeftModel.from_pretrained(base, "{name}")
 ```
 """
+AUTO = {
+    "text-classification": "AutoModelForSequenceClassification",
+    "question-answering": "AutoModelForQuestionAnswering",
+}
 PACKAGES = ("ginets", "transformers", "torch", "datasets", "peft")
 
 
@@ -31,7 +35,7 @@ class CardFacts:
     Attributes:
         name: of the model, e.g. the name of its folder.
         base_model: what training started from.
-        task_type: the Hub's name of the kind of task, e.g. `text-classification`.
+        task_type: the Hub's name of the kind of task, one of `AUTO`.
         dataset: what it was trained and evaluated on.
         dataset_id: that dataset's name on the Hub, if it has one.
         split: what the figures were measured on.
@@ -110,7 +114,7 @@ def _adapter(facts: CardFacts, base: str) -> str:
     """What the adapter is, and how to load it: its folder keeps the config of its base model in `base/`."""
     table = _table("field", facts.adapter_config)
     frozen = f"![steps of freezing]({facts.freeze_map})\n\n" if facts.freeze_map else ""
-    load = LOAD_ADAPTER.format(base=base, name=facts.name)
+    load = LOAD_ADAPTER.format(auto=AUTO[facts.task_type], base=base, name=facts.name)
     return f"## Adapter\n\nMethod: {facts.adapter}.\n\n{table}\n{frozen}{load}"
 
 

@@ -1,0 +1,96 @@
+"""Training runs as cells of a table: variant × seed, each in a process of its own with one thread, each kept.
+
+A finished cell is a folder under `--work`, named after its command; it is not done again.
+"""
+
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+
+
+ROOT = Path(__file__).resolve().parents[1]
+TARGETS = ["--target_modules", "query", "key", "value"]
+LOW_RANK = [*TARGETS, "--r", "8"]
+LORA = ["--adapter", "lora", *LOW_RANK, "--lora_alpha", "16"]
+GATES = ["--gi_query_side", "--gi_key_side", "--inhibition_level", "0.3"]
+
+
+def ina(level: float) -> list[str]:
+    return ["--adapter", "ina", *LOW_RANK, "--adapter_ina_alpha", "16", "--adapter_inhibition_level", str(level)]
+
+
+def run(script: str, name: str, words: Sequence, places: Sequence, work: str, scores: Sequence[str]) -> dict:
+    """The figures of one cell: `eval_<score>`, numbers of parameters, seconds of training, peak memory.
+
+    Args:
+        script: at the top level of the project.
+        name: of the folder, in front of a key made from `words`.
+        words: arguments that decide the result.
+        places: arguments that say where model and data lie.
+        scores: names without `eval_`; those that the run gives are kept.
+    """
+    words = [str(word) for word in words]
+    key = hashlib.sha256(json.dumps(words).encode()).hexdigest()[:8]
+    folder = Path(work) / f"{name}-{key}"
+    kept = folder / "figures.json"
+    if not kept.exists():
+        memory = peak_memory([sys.executable, str(ROOT / script), *places, "--output_dir", str(folder), *words])
+        results = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
+        figures = {score: results[f"eval_{score}"] for score in scores if f"eval_{score}" in results}
+        figures |= {each: value for each, value in results.items() if "trainable_parameters" in each}
+        figures |= {"train_seconds": round(results["train_runtime"]), "peak_memory_mib": memory}
+        partial = kept.with_suffix(".part")
+        partial.write_text(json.dumps(figures), encoding="utf-8")
+        partial.replace(kept)
+    return json.loads(kept.read_text(encoding="utf-8"))
+
+
+def peak_memory(command: list[str]) -> int:
+    """Run a command with one thread; the largest size its process had in memory, in MiB."""
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return usage.ru_maxrss // 1024
+
+
+def table(
+    cell: Callable[[int, str], dict],
+    variants: Sequence[str],
+    seeds: Sequence[int],
+    scores: Sequence[str],
+    workers: int,
+) -> dict[str, dict]:
+    """All cells, `workers` at a time, and by variant the mean and standard deviation of each figure over the seeds.
+
+    For every variant but the first there is also `<score>_minus_<first>`, paired by seed.
+    """
+    cells = list(product(seeds, variants))
+    with ThreadPoolExecutor(workers) as pool:
+        runs = dict(zip(cells, pool.map(lambda each: cell(*each), cells), strict=True))
+    first, summary = variants[0], {}
+    for variant in variants:
+        values = {name: [runs[seed, variant][name] for seed in seeds] for name in runs[cells[0][0], variant]}
+        for name in scores:
+            if name in values and variant != first:
+                gains = [mine - runs[seed, first][name] for mine, seed in zip(values[name], seeds, strict=True)]
+                values[f"{name}_minus_{first}"] = gains
+        summary[variant] = {name: mean_and_deviation(each) for name, each in values.items()}
+    return {"runs": {f"{variant}-{seed}": runs[seed, variant] for seed, variant in cells}, "summary": summary}
+
+
+def mean_and_deviation(values: list[float]) -> dict[str, float]:
+    return {"mean": round(statistics.mean(values), 4), "sd": round(statistics.stdev(values), 4)}
+
+
+def check_variants(given: Sequence[str], known: dict) -> None:
+    if unknown := sorted(set(given) - known.keys()):
+        sys.exit(f"--variants has {', '.join(unknown)}; known are {', '.join(known)}.")

@@ -1,0 +1,65 @@
+"""Do gates and inhibited adapters help in question answering? Each variant over several seeds, same settings for all.
+
+    python benchmarks/squad_seeds.py --model MODEL --data-dir SQUAD --version v2.0 --work runs/squad --workers 2 \
+        --out benchmarks/results/squad_v2_minilm.json
+
+SQUAD/<version> holds train.json and dev.json in the official schema. Every run is `run_squad.py` in a process of its
+own with one thread, for one epoch, and ends with its last checkpoint: none is selected, and nothing is tuned on the
+data that is scored. Models stay in `--work`, for `ginets relevance` and `ginets heatmap`. The first variant is the one
+others are compared to.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from cells import GATES, LORA, check_variants, ina, run, table
+
+from paired import arguments, report
+
+
+# by the training loss after 100 steps, of stock and of LoRA; gates and InA take the same
+FULL_RATE, ADAPTER_RATE = 2e-4, 4e-3
+# what each variant adds to the command, and its learning rate
+VARIANTS = {
+    "stock": ([], FULL_RATE),
+    "gi-0.3": (GATES, FULL_RATE),
+    "lora": (LORA, ADAPTER_RATE),
+    **{f"ina-{level}": (ina(level), ADAPTER_RATE) for level in (0.1, 0.3, 0.9)},
+}
+SCORES = (
+    "exact", "f1", "exact_match", "HasAns_exact", "HasAns_f1", "NoAns_exact", "best_exact", "best_exact_thresh",
+    "best_f1", "best_f1_thresh", "loss",
+)  # fmt: skip
+
+
+def cell(options, seed: int, variant: str) -> dict[str, float]:
+    """The figures of one run."""
+    added, learning_rate = VARIANTS[variant]
+    words = [
+        *("--do_train", "--do_eval", "--eval_strategy", "no", "--save_strategy", "no", "--disable_tqdm", "true"),
+        *("--seed", seed, "--learning_rate", learning_rate, "--warmup_steps", "0.1", "--num_train_epochs", "1"),
+        *("--per_device_train_batch_size", options.batch_size, *(["--bf16"] if options.bf16 else []), *added),
+        *(["--use_cpu"] if options.device == "cpu" else []),
+    ]
+    data = Path(options.data_dir) / options.version
+    places = ["--model_name_or_path", options.model, "--train_file", data / "train.json"]
+    places += ["--validation_file", data / "dev.json"]
+    name = f"squad-{options.version}-{variant}-{seed}"
+    return run("run_squad.py", name, words, places, options.work, SCORES)
+
+
+def main():
+    options = arguments(
+        __doc__.splitlines()[0],
+        model="", data_dir="", version="v2.0", variants=["stock", "gi-0.3", "lora", "ina-0.1", "ina-0.3"],
+        seeds=[1, 2], batch_size=16, bf16=1, work="runs/squad", workers=1,
+    )  # fmt: skip
+    check_variants(options.variants, VARIANTS)
+    figures = table(partial(cell, options), options.variants, options.seeds, SCORES, options.workers)
+    for variant, summary in figures["summary"].items():
+        summary["learning_rate"] = VARIANTS[variant][1]
+    report(options, figures)
+
+
+if __name__ == "__main__":
+    main()
