@@ -69,9 +69,11 @@ def collect(picture: str, variants: dict[str, list[Path]], read: Callable) -> di
     for label, paths in variants.items():
         for path in paths:
             try:
-                found.setdefault(label, []).append(read(path))
+                content = read(path)
             except runs.Missing as reason:
                 missing.setdefault(str(reason), []).append(label if len(paths) == 1 else str(path))
+            else:
+                found.setdefault(label, []).append(content)
     for reason, labels in missing.items():
         print(f"{picture}: without {', '.join(labels)} ({reason})")
     return found

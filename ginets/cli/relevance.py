@@ -30,6 +30,8 @@ def main(arguments: list[str]) -> int:
     add_arguments(parser)
     given = parser.parse_args(arguments)
     with in_one_line(parser):
+        if given.draws < 1:
+            raise ValueError(f"--draws is {given.draws}; it must be at least 1.")
         variants = read_variants(given.variants)
         for path in (path for paths in variants.values() for path in paths):
             find_model(path, given.head)  # before any work is done
