@@ -158,7 +158,9 @@ class DebertaV2GIEncoder(DebertaV2Encoder):
         elif attention_mask.dim() == 3:
             attention_mask = attention_mask[:, None]
         dtype = compute_dtype(hidden_states)
-        masked = torch.full((), torch.finfo(dtype).min / 2, dtype=dtype, device=hidden_states.device)
+        # The eager softmax is taken in float32, where the lowest float64 would be minus infinity.
+        lowest = max(torch.finfo(dtype).min, torch.finfo(torch.float32).min) / 2
+        masked = torch.full((), lowest, dtype=dtype, device=hidden_states.device)
         return torch.where(attention_mask, torch.zeros_like(masked), masked)
 
     def get_rel_pos(self, hidden_states, query_states=None, relative_pos=None) -> torch.Tensor | None:
