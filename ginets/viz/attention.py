@@ -130,7 +130,8 @@ def attention_weights(model, **inputs: torch.Tensor) -> tuple[torch.Tensor, ...]
         ValueError: the model does not return the attention of each token to each token.
     """
     with returning_weights(model), torch.no_grad():
-        attentions = model(**inputs, output_attentions=True, return_dict=True).attentions
+        outputs = model(**inputs, output_attentions=True, return_dict=True)
+    attentions = getattr(outputs, "attentions", None)
     if not attentions or any(layer is None for layer in attentions):
         raise ValueError(f"{type(base_of(model)).__name__} returns no attention weights.")
     if any(layer.dim() != 4 or layer.shape[-1] != layer.shape[-2] for layer in attentions):

@@ -122,7 +122,7 @@ def draw(comparison: Comparison, panels, captions, title: str, background: str, 
         width = max(LEAST_WIDTH, label + len(panels[0]) * (side + GAP) + GAP)
         title, notes = wrapped(title, width, TITLE), wrapped(legend_of(comparison, scale), width, TEXT)
         head = extent(figure, title, TITLE)[1] + extent(figure, notes, TEXT)[1] + 5 * GAP
-        height = head + len(panels) * (caption + side) + label + GAP
+        height = head + len(panels) * (caption + side) + label
         figure.set_size_inches(width, height)
 
         def place(left: float, top: float, wide: float, high: float):
@@ -138,7 +138,7 @@ def draw(comparison: Comparison, panels, captions, title: str, background: str, 
                 name_tokens(axes.xaxis, labels if row == len(panels) - 1 else None, "to (key)", rotation=90)
         figure.text(GAP / width, 1 - GAP / height, title, size=TITLE, va="top", weight="bold", parse_math=False)
         top = extent(figure, title, TITLE)[1] + 2 * GAP
-        bar = figure.colorbar(image, cax=place(GAP, top, LEAST_WIDTH - 3 * GAP, 0.7 * GAP), orientation="horizontal")
+        bar = figure.colorbar(image, cax=place(1.5 * GAP, top, LEAST_WIDTH - 3 * GAP, 0.7 * GAP), orientation="horizontal")
         bar.ax.tick_params(labelsize=LABEL)
         figure.text(GAP / width, 1 - (top + 2.4 * GAP) / height, notes, size=TEXT, va="top", parse_math=False)
     return figure

@@ -1,7 +1,7 @@
 """The same numbers as one self-contained page, to flip through layers, heads and variants in a browser.
 
 Weights are kept as one byte each, the square root of the weight in steps of 1/255: small weights, of which there are
-most, keep their first digits, and no weight is off by more than 0.002.
+most, keep their first digits, and no weight is off by more than 0.004.
 """
 
 import base64
