@@ -68,7 +68,7 @@ def draw_freeze_map(frozen: Mapping[tuple[str, str], int], title: str = "", back
             axes.text(columns.index(column), rows.index(row), step, ha="center", va="center", size=7, color=ink)
         axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", size=8)
         axes.set_yticks(range(len(rows)), rows, size=8)
-        axes.set(ylabel="layer", facecolor=muted(background))
+        axes.set(ylabel="layer, numbered as in the modules' names", facecolor=muted(background))
         if title:
             figure.suptitle(title, size=10)
         figure.colorbar(image, label="step at which it was frozen")

@@ -10,6 +10,7 @@ from .figures import MARKERS, colour, new_figure
 
 
 PARAMETERS = "trainable_parameters_without_head"
+ALIKE, STEP = 1.2, 12  # counts that differ by less than this factor are drawn side by side, so many points apart
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
@@ -23,6 +24,8 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
 
 def draw_scatter(points: Mapping[str, Sequence[tuple[float, float]]], metric: str, background: str = "light"):
     """Draw the mean score of each variant over its number of parameters, which has a logarithmic axis.
+
+    Variants of about the same number, such as LoRA and InA of one rank, are moved apart on the picture.
 
     Args:
         points: variant → (trainable parameters without head, score) of each seed. Seeds are small points; from two
@@ -38,20 +41,38 @@ def draw_scatter(points: Mapping[str, Sequence[tuple[float, float]]], metric: st
     for name, seeds in points.items():
         if wrong := [count for count, _ in seeds if count <= 0]:
             raise ValueError(f"{name}: {PARAMETERS} is {wrong[0]}; on a logarithmic axis it must be above 0.")
+    moved = offsets({name: float(np.mean([count for count, _ in seeds])) for name, seeds in points.items()})
     with new_figure((7, 4.2), background) as figure:
+        from matplotlib.transforms import offset_copy
+
         axes = figure.subplots()
+        axes.set_xscale("log")
         for number, (name, seeds) in enumerate(points.items()):
             counts, scores = zip(*seeds, strict=True)
             mean, half = mean_interval(scores)
-            look = {"color": colour(number, background), "zorder": 3}
+            place = offset_copy(axes.transData, figure, x=moved[name], units="points")
+            look = {"color": colour(number, background), "zorder": 3, "transform": place}
             at = float(np.mean(counts))
+            spread = half if math.isfinite(half) else 0.0
+            axes.update_datalim([*seeds, (at, mean - spread), (at, mean + spread)])  # a moved artist does not do it
             axes.plot(counts, scores, ".", alpha=0.5, markersize=5, **look)
             bars = {"yerr": half, "capsize": 3} if math.isfinite(half) else {}
             axes.errorbar(at, mean, fmt=MARKERS[number % len(MARKERS)], label=f"{name} ({len(seeds)})", **bars, **look)
-        axes.set_xscale("log")
         axes.margins(x=0.12)
-        axes.set(xlabel="trainable parameters without the head", ylabel=metric)
+        axes.autoscale_view()
+        axes.set(xlabel="trainable parameters without the head (side by side: about as many)", ylabel=metric)
         axes.grid(alpha=0.2)
         figure.legend(loc="outside right upper", fontsize=9, title="variant (seeds)", title_fontsize=9)
         figure.suptitle("Parameters and score: means with 95 % t intervals, seeds as dots", size=10)
     return figure
+
+
+def offsets(counts: Mapping[str, float]) -> dict[str, float]:
+    """How far each variant is moved along the axis, in points: those with about the same count stand side by side."""
+    groups: list[list[str]] = []
+    for name in sorted(counts, key=counts.get):
+        if groups and counts[name] < ALIKE * counts[groups[-1][-1]]:
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+    return {name: STEP * (place - (len(group) - 1) / 2) for group in groups for place, name in enumerate(group)}

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, LlamaConfig, LlamaForQuestionAnswering
 
 from ginets.data.relevant import ROLES, Passage, mark, read_passages
 from ginets.hub.load import load_for_inference
@@ -204,8 +204,18 @@ def test_what_cannot_be_compared():
         compare([one, ("b", {}, {})], PASSAGES)
 
 
-def test_the_question_of_a_causal_model_sees_no_context():
-    """Its masses on the context are 0, their ratio is none, and there is no picture of it."""
+def test_a_causal_model():
+    """Its question comes first and sees no context; its context sees the question."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 8}
+    model = LlamaForQuestionAnswering(LlamaConfig(vocab_size=16, max_position_embeddings=64, **sizes))
+    marked = mark(PASSAGES, tokenizer(), 32, 2)
+    for values in measure(model, tokenizer(), marked).values():
+        np.testing.assert_allclose(values.sum(-1), 1, rtol=1e-5)
+        assert (values[:, 1, :2] == 0).all() and (values[:, 0] > 0).all()
+
+
+def test_no_attention_to_the_context():
+    """The ratio of two zeros is none, and there is no picture of it."""
     values = np.full((4, 2, 2, 6), 0.2)
     values[:, :, 1, [0, 1, 4, 5]] = 0
     rows = summarise({"a": values}, np.arange(4), 20)
