@@ -32,7 +32,7 @@ setup(
     packages=[*find_packages(include=["ginets", "ginets.*"]), "ginets.zoo", "ginets.cookbook"],
     package_dir={"ginets.zoo": "models", "ginets.cookbook": "recipes"},
     package_data={
-        "ginets": ["py.typed"],
+        "ginets": ["py.typed", "viz/*.html"],
         "ginets.zoo": ["*/config.json", "*/README.md", "README.md"],
         "ginets.cookbook": ["*/*/*.yaml", "README.md"],
     },

@@ -138,8 +138,11 @@ def draw(comparison: Comparison, panels, captions, title: str, background: str, 
                 name_tokens(axes.xaxis, labels if row == len(panels) - 1 else None, "to (key)", rotation=90)
         figure.text(GAP / width, 1 - GAP / height, title, size=TITLE, va="top", weight="bold", parse_math=False)
         top = extent(figure, title, TITLE)[1] + 2 * GAP
-        bar = figure.colorbar(image, cax=place(1.5 * GAP, top, LEAST_WIDTH - 3 * GAP, 0.7 * GAP), orientation="horizontal")
-        bar.ax.tick_params(labelsize=LABEL)
+        bar = figure.colorbar(
+            image, cax=place(1.5 * GAP, top, LEAST_WIDTH - 3 * GAP, 0.7 * GAP), orientation="horizontal"
+        )
+        marks = norm.inverse(np.linspace(0, 1, 5))
+        bar.set_ticks(marks, labels=[f"{mark:.2g}" for mark in marks], size=LABEL)
         figure.text(GAP / width, 1 - (top + 2.4 * GAP) / height, notes, size=TEXT, va="top", parse_math=False)
     return figure
 
