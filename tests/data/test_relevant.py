@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ginets.data.passages import generate
 from ginets.data.relevant import ROLES, Passage, mark, read_passages
 from ginets.data.tabular import DataError
 from tests.words import tokenizer
@@ -113,3 +114,21 @@ def test_bad_input(tmp_path, row, message):
 def test_bad_limit(tmp_path):
     with pytest.raises(DataError, match="limit is 0; it must be at least 1"):
         read_passages(tmp_path / "a.json", limit=0)
+
+
+def test_generated_passages_can_be_read(tmp_path):
+    """Their spans stand for whole words of the passage, and questions that it does not answer are left out."""
+    rows = generate({"validation": 30}, unanswerable=0.3)["validation"]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    passages, left_out = read_passages(tmp_path / "a.jsonl")
+    assert len(passages) + left_out["nothing is relevant"] == 30 and left_out["nothing is relevant"] > 0
+    kept = mark(passages, tokenizer(), 96, 8)
+    assert set(kept) == {each.id for each in passages}
+    for each in passages:
+        window = kept[each.id].window
+        pieces = [
+            each.context[start:end] for start, end in zip(window["char_starts"], window["char_ends"], strict=True)
+        ]
+        context = kept[each.id].roles[window["context_start"] :]
+        found = [piece for piece, role in zip(pieces, context, strict=False) if ROLES[role] == "relevant"]
+        assert found == [word for start, end in sorted(each.spans) for word in each.context[start:end].split()]
