@@ -9,6 +9,7 @@ from transformers.utils import cached_file
 
 from .. import models
 from ..extras import require
+from ..hub.load import ADAPTER_WEIGHTS, fit_labels
 
 
 TASKS = {
@@ -19,7 +20,6 @@ TASKS = {
     "SEQ_2_SEQ_LM": "AutoModelForSeq2SeqLM",
     "FEATURE_EXTRACTION": "AutoModel",
 }
-CLASSIFIERS = ("score.weight", "classifier.weight", "classifier.out_proj.weight")
 
 
 def parse(verb: str, description: str, arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
@@ -42,7 +42,7 @@ def load_adapted(base: str, adapter: str):
     peft = require("peft", extra="adapters")
     adapter_config = peft.PeftConfig.from_pretrained(adapter)
     config = AutoConfig.from_pretrained(base)
-    fit_labels(config, adapter)
+    fit_labels(config, cached_file(adapter, ADAPTER_WEIGHTS))
     name = class_name(adapter_config, config)
     model_class = getattr(models, name, None) or getattr(transformers, name, None)
     if model_class is None:
@@ -56,15 +56,3 @@ def class_name(adapter_config, config: PreTrainedConfig) -> str:
         return TASKS[adapter_config.task_type]
     made_on = (adapter_config.auto_mapping or {}).get("base_model_class")
     return made_on or next(iter(config.architectures or ()), "AutoModel")
-
-
-def fit_labels(config: PreTrainedConfig, adapter: str) -> None:
-    """A head that was trained with the adapter says how many labels there are."""
-    from safetensors import safe_open
-
-    file = Path(cached_file(adapter, "adapter_model.safetensors"))
-    with safe_open(file, "pt") as tensors:
-        shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
-    counts = {shape[0] for name, shape in shapes.items() if name.endswith(CLASSIFIERS)}
-    if len(counts) == 1 and config.num_labels not in counts:
-        config.num_labels = counts.pop()
