@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from ginets import model_path
@@ -11,6 +12,9 @@ from ginets.recipes.adapted import attach, count_trainable, make_config
 from ginets.recipes.glue import main, parse_all
 from ginets.recipes.heads import CLASSIFICATION
 from ginets.recipes.recipe_files import ArgumentsError, cookbook, expand, list_recipes, recipe_path
+from ginets.recipes.squad import main as squad_main
+from ginets.recipes.squad import parse_all as parse_squad
+from tests.recipes import squad_fixtures
 from tests.recipes.glue_fixtures import make_model, make_sst2
 
 
@@ -19,11 +23,16 @@ SHIPPED = {
     "aflora": EIGHT, "elora": EIGHT, "adalora": EIGHT, "mtlora": EIGHT, "ina": (*EIGHT, "wnli"), "gimlp": (*EIGHT, "wnli"),
     "lora": ("mnli",), "full": ("mnli",), "sora": ("stsb",),
 }  # fmt: skip
+SQUAD = {
+    "ina": [f"{model}-p{level}" for model in ("bert-large-uncased", "roberta-large") for level in ("0", "0.1", "0.3", "0.9")],
+    "gimlp": [f"{model}-v{n}" for model in ("bert-large-cased", "roberta-large", "deberta-v3-large") for n in (1, 2)],
+}  # fmt: skip
 ADAPTER = {"elora": "vera", "gimlp": "none", "full": "none"}
 
 
 def test_what_is_shipped():
-    assert list_recipes() == sorted(f"{method}/{task}" for method, tasks in SHIPPED.items() for task in tasks)
+    for benchmark, shipped in (("glue", SHIPPED), ("squad", SQUAD)):
+        assert list_recipes(benchmark) == sorted(f"{method}/{name}" for method in shipped for name in shipped[method])
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -67,6 +76,52 @@ def test_published_values(name, expected):
         training.learning_rate, adapter.classifier_lr, training.num_train_epochs, batch, training.seed,
         adapter.fields.get("r"), data.max_seq_length,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list_recipes("squad"))
+def test_squad_recipe(name):
+    """It parses, its name says model and level or version of the data, and it cites a source."""
+    method, which = name.split("/")
+    model, _, end = which.rpartition("-")
+    model_args, adapter_args, gate_args, data_args, training_args = parse_squad(
+        expand(["--recipe", name, "--use_cpu"], "squad")
+    )
+    assert training_args.do_train and training_args.do_eval and training_args.output_dir == f"runs/squad/{name}"
+    assert model_args.model_name_or_path.endswith(f"/{model}") and adapter_args.adapter == ADAPTER.get(method, method)
+    version_2 = end != "v1"
+    assert data_args.version_2_with_negative == version_2
+    assert data_args.dataset_name == ("squad_v2" if version_2 else "squad")
+    text = recipe_path(name, "squad").read_text(encoding="utf-8")
+    assert re.search(r"https://github.com/[\w/-]+[\s#]+at [0-9a-f]{7}\b", text.split("\n\n")[0])
+    effective = training_args.per_device_train_batch_size * training_args.gradient_accumulation_steps
+    assert int(re.search(r"# effective batch (\d+)", text)[1]) == effective
+    if method == "ina":
+        assert adapter_args.fields == {
+            "r": 8, "ina_alpha": 16, "ina_dropout": 0.1, "inhibition_level": float(end.removeprefix("p")),
+            "target_modules": ["query", "key", "value"], "modules_to_save": ["qa_outputs", "LayerNorm"],
+        }  # fmt: skip
+        assert (training_args.learning_rate, training_args.num_train_epochs, effective) == (4e-5, 11, 16)
+        assert (training_args.adam_beta2, training_args.adam_epsilon, training_args.max_grad_norm) == (0.98, 1e-6, 0)
+    else:
+        assert (gate_args.gi_key_side, gate_args.gi_layer_num) == (True, 24)
+
+
+@pytest.mark.parametrize("name", ["ina/bert-large-uncased-p0.3", "gimlp/bert-large-cased-v2"])
+def test_a_squad_recipe_runs(name, tmp_path):
+    """On a tiny untrained BERT; with InA, the LayerNorms are trained as published."""
+    model = squad_fixtures.make_model(tmp_path / "model")
+    files = {split: squad_fixtures.make_squad(tmp_path / f"{split}.json", questions=12) for split in ("train", "dev")}
+    figures = squad_main(
+        ["--recipe", name, f"model_name_or_path={model}", "dataset_name=null", f"train_file={files['train']}",
+         f"validation_file={files['dev']}", "max_seq_length=24", "doc_stride=4", "max_steps=3",
+         f"output_dir={tmp_path / 'out'}", *(["gi_layer_num=1"] if "gimlp" in name else []), "--use_cpu"]
+    )  # fmt: skip
+    assert 0 <= figures["eval_f1"] <= 100
+    if "ina" in name:
+        norms = sum(f"LayerNorm.{part}" in key for part in ("weight", "bias") for key in load_file(
+            tmp_path / "out/adapter_model.safetensors"
+        ))  # fmt: skip
+        assert norms == 6
 
 
 FAMILY = {"ina": "bert", "mtlora": "roberta"}  # all others: deberta-v2
