@@ -58,6 +58,7 @@ def draw_relevance(rows: Sequence[dict], queries: str, title: str = "", backgrou
 
 def _panel(axes, rows: Sequence[dict], keys: tuple[str, str, str], variants, layers: int, background: str) -> None:
     """Points with error bars; variants stand side by side."""
+    size = 4 if layers * len(variants) < 60 else 2.5
     for number, variant in enumerate(variants):
         points = list(_points(rows, keys, variant))
         if points:
@@ -67,10 +68,9 @@ def _panel(axes, rows: Sequence[dict], keys: tuple[str, str, str], variants, lay
                 [v - e for v, e in zip(value, low, strict=True)],
                 [e - v for v, e in zip(value, high, strict=True)],
             )
-            axes.errorbar(
-                [each + shift for each in at], value, np.clip(bars, 0, None), fmt=MARKERS[number % len(MARKERS)], markersize=4,
-                color=colour(number, background), linewidth=1.2, label=variant,
-            )  # fmt: skip
+            look = {"fmt": MARKERS[number % len(MARKERS)], "markersize": size, "color": colour(number, background)}
+            places = [each + shift for each in at]
+            axes.errorbar(places, value, np.clip(bars, 0, None), linewidth=1.2, label=variant, **look)
     axes.set_xticks(range(1, layers + 1, 1 + layers // 13))
     axes.set_xlim(0.4, layers + 0.6)
     axes.grid(axis="y", alpha=0.2)
