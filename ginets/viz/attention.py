@@ -38,7 +38,8 @@ def capture(model, tokenizer, text: str, text_pair: str | None = None, max_lengt
 
     Args:
         model: encoder or decoder of transformers or ginets, with or without adapters.
-        max_length: longer inputs are cut to that many tokens; by default an input that is too long is refused.
+        max_length: longer inputs are cut to that many tokens, a pair where it is longer; by default an input that is
+            too long is refused.
 
     Raises:
         ValueError: see `encode` and `attention_weights`.
