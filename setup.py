@@ -13,7 +13,7 @@ EXTRAS = {
     "adapters": ["peft>=0.21,<0.22"],
     "quant": ["peft>=0.21,<0.22", "bitsandbytes>=0.50"],
     "train": ["datasets>=5.2", "scikit-learn>=1.5", "scipy>=1.13", "pyyaml>=6", "matplotlib>=3.9"],
-    "nlg": ["sacrebleu>=2.4"],
+    "nlg": ["sacrebleu>=2.4", "pycocoevalcap>=1.2,<2"],
     "viz": ["matplotlib>=3.9"],
     "serve": ["fastapi>=0.115", "uvicorn>=0.30"],
     "dev": ["pytest-xdist>=3.6", "setuptools>=77", "ruff==0.17.5", "transformers-mlinter==0.1.5"],

@@ -12,7 +12,7 @@ VERBS = {
     "fold": "Llama + InA adapter to a native model: ginets fold BASE ADAPTER FOLDER",
     "to-lora": "an adapter to plain LoRA, where that is exact: ginets to-lora BASE ADAPTER FOLDER",
     "convert": "an InA adapter of the original code to ours: ginets convert SRC DST",
-    "eval": "score a file of predictions: ginets eval squad DATA PREDICTIONS",
+    "eval": "score a file of predictions: ginets eval squad|nlg … DATA PREDICTIONS",
     "heatmap": "draw the attention of variants of a model on a text: ginets heatmap VARIANT ... --text TEXT",
     "relevance": "attention on relevant and irrelevant words: ginets relevance VARIANT [VARIANT ...] --data FILE",
     "plot": "learning curves and more, from the files of runs: ginets plot RUN [RUN ...]",

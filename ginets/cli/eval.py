@@ -7,6 +7,7 @@ import sys
 from ..data.squad import read_golds, read_predictions
 from ..data.tabular import DataError
 from ..metrics.squad import evaluate_v1, evaluate_v2
+from .eval_nlg import nlg, nlg_arguments
 
 
 def squad_arguments(parser: argparse.ArgumentParser):
@@ -38,7 +39,10 @@ def squad(options: argparse.Namespace) -> dict[str, float]:
 
 
 # task → what it is, its arguments, its figures
-TASKS = {"squad": ("SQuAD 1.1 and 2.0: exact match, F1, best thresholds", squad_arguments, squad)}
+TASKS = {
+    "squad": ("SQuAD 1.1 and 2.0: exact match, F1, best thresholds", squad_arguments, squad),
+    "nlg": ("E2E, WebNLG, DART: BLEU, METEOR, TER and others as the official scripts have them", nlg_arguments, nlg),
+}
 
 
 def main(arguments: list[str]) -> int:
