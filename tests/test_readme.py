@@ -11,6 +11,7 @@ import pytest
 from transformers import BertForMaskedLM
 
 from tests.recipes.glue_fixtures import make_model
+from tests.recipes.squad_fixtures import make_squad
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,10 +30,10 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def workplace(tmp_path):
-    """What the README speaks of: a stock BERT, an edited one, GLUE files, a stock script."""
+    """What the README speaks of: a stock BERT, an edited one, GLUE and SQuAD files, a stock script."""
     (flags,) = blocks("json")
     for name in ("google-bert/bert-base-uncased", "my-bert"):
-        make_model(tmp_path / name, num_hidden_layers=6)
+        make_model(tmp_path / name, num_hidden_layers=6, max_position_embeddings=512)
     path = tmp_path / "my-bert" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | json.loads("{" + flags + "}")))
     (tmp_path / "GLUE" / "MRPC").mkdir(parents=True)
@@ -41,6 +42,8 @@ def workplace(tmp_path):
     )
     for split in ("train", "dev"):
         (tmp_path / "GLUE" / "MRPC" / f"{split}.tsv").write_text("\ufeff" + HEADER + rows)
+    for split in ("train", "dev"):
+        make_squad(tmp_path / f"{split}.json", questions=12)
     (tmp_path / "stock_script.py").write_text(SCRIPT)
     return tmp_path
 
@@ -63,12 +66,13 @@ def test_shell_commands(workplace):
     assert others
     for program, *words in others:
         assert program == "python"
-        words = [str(ROOT / word) if word == "run_glue.py" else word for word in words]
+        words = [str(ROOT / word) if word in ("run_glue.py", "run_squad.py") else word for word in words]
         environment = os.environ | {"HF_HUB_OFFLINE": "1"}
         run = subprocess.run([sys.executable, *words], cwd=workplace, capture_output=True, text=True, env=environment)
         assert run.returncode == 0, run.stderr[-2000:]
     figures = json.loads((workplace / "runs" / "mrpc" / "all_results.json").read_text())
     assert 0 <= figures["eval_f1"] <= 1
+    assert (workplace / "runs" / "squad" / "null_odds.json").exists()
     assert json.loads((workplace / "runs" / "mrpc" / "config.json").read_text())["model_type"] == "bert_gi"
 
 
