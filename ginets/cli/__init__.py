@@ -9,6 +9,7 @@ VERBS = {
     "run": "run an unmodified script with the families registered: ginets run SCRIPT [ARGUMENT ...]",
     "glue": "fine-tune on GLUE or your own files, the arguments of run_glue.py",
     "squad": "fine-tune on SQuAD or your own files, the arguments of run_squad.py",
+    "train": "fine-tune a language model: ginets train nlg [ARGUMENT ...]",
     "fold": "Llama + InA adapter to a native model: ginets fold BASE ADAPTER FOLDER",
     "to-lora": "an adapter to plain LoRA, where that is exact: ginets to-lora BASE ADAPTER FOLDER",
     "convert": "an InA adapter of the original code to ours: ginets convert SRC DST",

@@ -24,6 +24,7 @@ model = PeftModel.from_pretrained(base, "{name}")
 AUTO = {
     "text-classification": "AutoModelForSequenceClassification",
     "question-answering": "AutoModelForQuestionAnswering",
+    "text-generation": "AutoModelForCausalLM",
 }
 PACKAGES = ("ginets", "transformers", "torch", "datasets", "peft")
 

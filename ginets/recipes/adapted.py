@@ -28,6 +28,10 @@ class AdapterArguments:
     )
     init_adapter: str | None = option("Start from this trained adapter (its folder, or a name on the Hub).")
     adapter_lr: float | None = option("Learning rate of the adapter [default: --learning_rate].")
+    train_base: bool = option(
+        "Language models with gates or inhibited branches and no adapter: train everything, not the mechanism alone.",
+        False,
+    )
     classifier_lr: float | None = option("Learning rate of the head [default: --learning_rate].")
     fields: dict = field(default_factory=dict, init=False)  # of the adapter's config, those that were given
 

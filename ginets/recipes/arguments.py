@@ -61,6 +61,10 @@ class ModelArguments:
         "Precision of the weights; `auto` keeps that of the checkpoint.", "float32"
     )
 
+    quantization: Literal["nf4", "int8"] | None = option(
+        "Keep the weights of the base in 4 or 8 bits (QLoRA); needs --adapter and bitsandbytes."
+    )
+
     @property
     def hub_options(self) -> dict:
         """What every `from_pretrained` gets."""

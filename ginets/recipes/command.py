@@ -1,4 +1,4 @@
-"""A command that trains: `run_glue`, `run_squad`. They differ in their data and in what is done with it."""
+"""A command that trains: `run_glue`, `ginets train nlg`, ... They differ in their data and in what is done with it."""
 
 import logging
 import sys
@@ -42,20 +42,20 @@ class Command:
     """A training command.
 
     Attributes:
-        benchmark: its name after `run_` and `ginets `, and the folder of its recipes.
+        program: its name in messages.
+        verb: the same command as `ginets VERB`, for model cards.
+        recipes: folder of its recipes in the cookbook.
         data_arguments: dataclass of the arguments that say which data.
         run: trains and evaluates: `(model_args, data_args, training_args, gate_args, command, adapter_args)` → figures.
-        demo: the embedded example, called with what stands on the command line beside `--demo`.
+        demo: the embedded example, called with what stands on the command line beside `--demo`; not all have one.
     """
 
-    benchmark: str
+    program: str
+    verb: str
+    recipes: str
     data_arguments: type
     run: Callable[..., dict[str, float]]
-    demo: Callable[[Sequence[str]], dict[str, float]]
-
-    @property
-    def program(self) -> str:
-        return f"run_{self.benchmark}"
+    demo: Callable[[Sequence[str]], dict[str, float]] | None = None
 
     @property
     def types(self) -> list[type]:
@@ -74,12 +74,12 @@ class Command:
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
         logging.getLogger("ginets").setLevel(logging.INFO)
         try:
-            words = expand(argv, self.benchmark)
+            words = expand(argv, self.recipes)
             command, others = self.quiet_parser(CommandArguments).parse_known_args(words)
-            if not words or command.demo:
+            if self.demo and (command.demo or not words):
                 return self.demo(others)
             model_args, adapter_args, gate_args, data_args, training_args = self.parse_all(words)
-            line = command_line(f"ginets {self.benchmark}", argv)
+            line = command_line(f"ginets {self.verb}", argv)
             return self.run(model_args, data_args, training_args, gate_args, line, adapter_args)
         except USER_ERRORS as error:
             print(f"{self.program}: error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -6,5 +6,5 @@ from .command import Command
 from .glue_data import DataArguments
 
 
-COMMAND = Command("glue", DataArguments, run, demo.main)
+COMMAND = Command("run_glue", "glue", "glue", DataArguments, run, demo.main)
 main, parse_all = COMMAND.main, COMMAND.parse_all

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from transformers import (
     AutoConfig,
+    AutoModelForCausalLM,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     PreTrainedConfig,
@@ -34,6 +35,7 @@ class Head:
 
 
 CLASSIFICATION = Head(AutoModelForSequenceClassification, "SEQ_CLS", "text-classification")
+CAUSAL_LM = Head(AutoModelForCausalLM, "CAUSAL_LM", "text-generation")
 QUESTION_ANSWERING = Head(AutoModelForQuestionAnswering, "QUESTION_ANS", "question-answering")
 
 

@@ -2,8 +2,11 @@
 
 import logging
 
-from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase, set_seed
+import torch
+from accelerate import PartialState
+from transformers import AutoTokenizer, BitsAndBytesConfig, PreTrainedConfig, PreTrainedTokenizerBase, set_seed
 
+from ..extras import require
 from .adapted import AdapterArguments, attach, check_fit, make_config
 from .arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments
 from .heads import Head
@@ -28,6 +31,8 @@ def make_model(
         trained: the adapter that was given as the model, see `find_trained`.
         steps: optimizer steps of the run.
     """
+    if model_args.quantization and not (trained or adapter_args.adapter != "none"):
+        raise ArgumentsError("--quantization keeps the base frozen; it needs --adapter.")
     adapter_config, start = make_config(adapter_args, steps, head), None
     if adapter_config:
         start = find_start(adapter_args, check_fit(adapter_config, config, head), model_args)
@@ -120,6 +125,7 @@ def load_model(model_args: ModelArguments, config: PreTrainedConfig, head: Head)
             ignore_mismatched_sizes=model_args.ignore_mismatched_sizes,
             use_safetensors=True,
             output_loading_info=True,
+            **quantized(model_args.quantization, config, head),
             **model_args.hub_options,
         )
     except OSError as error:
@@ -133,3 +139,20 @@ def load_model(model_args: ModelArguments, config: PreTrainedConfig, head: Head)
             "give the config that belongs to them."
         ) from error
     return model, frozenset(found["missing_keys"]) | {key for key, *_ in found["mismatched_keys"]}
+
+
+def quantized(quantization: str | None, config: PreTrainedConfig, head: Head) -> dict:
+    """What `from_pretrained` needs for a base of 4 or 8 bits. Heads stay as they are: they are trained."""
+    if quantization is None:
+        return {}
+    require("bitsandbytes", extra="quant")
+    with torch.device("meta"):
+        model = head.auto.from_config(config)
+    heads = [name for name, _ in model.named_children() if name != model.base_model_prefix]
+    common = {"llm_int8_skip_modules": heads}
+    kinds = {
+        "nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.bfloat16},
+        "int8": {"load_in_8bit": True},
+    }
+    place = {"device_map": {"": PartialState().process_index}} if torch.cuda.is_available() else {}
+    return {"quantization_config": BitsAndBytesConfig(**kinds[quantization], **common), **place}

@@ -13,5 +13,5 @@ def demo(argv: Sequence[str]) -> dict[str, float]:
     return main(argv)
 
 
-COMMAND = Command("squad", DataArguments, run, demo)
+COMMAND = Command("run_squad", "squad", "squad", DataArguments, run, demo)
 main, parse_all = COMMAND.main, COMMAND.parse_all
