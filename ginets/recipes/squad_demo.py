@@ -59,7 +59,7 @@ class Budget:
     before: int = 0
 
 
-PRETRAINED = Budget(train_rows=1024, epochs=1, batch_size=16, rates=(3e-4, 2e-3))
+PRETRAINED = Budget(train_rows=1024, epochs=1, batch_size=8, rates=(3e-4, 2e-3))
 # enough to find what kind of answer is asked for, hardly to tell which of them it is: that takes a pretrained model
 FROM_SCRATCH = Budget(train_rows=4000, epochs=2, batch_size=16, rates=(1e-3, 3e-3), before=24000)
 TEST_ROWS = 120
