@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Head:
-    """A kind of head: its Auto class, PEFT's name of its task, and the Hub's."""
+    """A kind of head: its Auto class, PEFT's name of its task (None: no wrapper for the task), and the Hub's."""
 
     auto: type
-    peft_task: str
+    peft_task: str | None
     hub_task: str
 
     def is_trained(self, config: PreTrainedConfig) -> bool:
@@ -36,7 +36,8 @@ class Head:
 
 CLASSIFICATION = Head(AutoModelForSequenceClassification, "SEQ_CLS", "text-classification")
 CAUSAL_LM = Head(AutoModelForCausalLM, "CAUSAL_LM", "text-generation")
-QUESTION_ANSWERING = Head(AutoModelForQuestionAnswering, "QUESTION_ANS", "question-answering")
+# PEFT's wrapper for QUESTION_ANS does not pass on token types: a model would be trained without them
+QUESTION_ANSWERING = Head(AutoModelForQuestionAnswering, None, "question-answering")
 
 
 def load_config(model_args: ModelArguments, gate_args: GateArguments) -> PreTrainedConfig:

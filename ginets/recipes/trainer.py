@@ -16,6 +16,7 @@ from .resume import read_state
 from .saved_adapters import save_base_config
 
 
+LOWER_IS_BETTER = ("loss", "perplexity")
 AVERAGE = "average_trainable_parameters"
 
 
@@ -80,7 +81,8 @@ def settle_metric(training_args: RecipeTrainingArguments, known: Sequence[str]) 
     """Fill in the task's own metric, the first of those known, and check another one that was asked for."""
     metric = training_args.metric_for_best_model
     if metric == TASK_METRIC:
-        training_args.metric_for_best_model = known[0]
+        metric = training_args.metric_for_best_model = known[0]
+        training_args.greater_is_better = metric not in LOWER_IS_BETTER
     elif metric and metric.removeprefix("eval_") not in known:
         raise ArgumentsError(f"--metric_for_best_model is {metric!r}; here it can be {', '.join(known)}.")
 

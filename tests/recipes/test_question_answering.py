@@ -159,6 +159,21 @@ def test_threshold_and_version_2_are_obeyed(finished, place, tmp_path):
     assert (tmp_path / "two" / "null_odds.json").exists()
 
 
+def token_types_count(folder) -> bool:
+    """Whether an adapter passes token types on to its base; PEFT's own wrapper for question answering does not."""
+    from peft import PeftModel
+
+    base = AutoModelForQuestionAnswering.from_pretrained(
+        json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    )
+    model, ids = PeftModel.from_pretrained(base, folder).eval(), torch.arange(5, 13)[None]
+    with torch.no_grad():
+        plain, typed = (
+            model(input_ids=ids, token_type_ids=types).start_logits for types in (0 * ids, (ids > 8).long())
+        )
+    return not torch.allclose(plain, typed, atol=1e-3)
+
+
 @pytest.mark.parametrize("adapter", ["lora", "ina"])
 def test_an_adapter_folder_gives_the_same_answers_again(place, adapter, tmp_path):
     pytest.importorskip("peft")
@@ -173,6 +188,7 @@ def test_an_adapter_folder_gives_the_same_answers_again(place, adapter, tmp_path
     )  # fmt: skip
     assert again["eval_f1"] == figures["eval_f1"]
     assert read(tmp_path / "again", "predictions") == read(output, "predictions")
+    assert token_types_count(output)
     card = (output / "README.md").read_text()
     assert "AutoModelForQuestionAnswering.from_pretrained" in card and "SequenceClassification" not in card
 
@@ -190,7 +206,9 @@ def test_every_family_on_real_questions(name, data_dir, tmp_path):
     stock = tiny.stock_backbone_class(model_type)(tiny.stock_config(model_type, **sizes))
     stock.save_pretrained(tmp_path / "model")
     flags = (
-        ["--ina_rank", "4", "--ina_target_modules", "q_proj"] if name == "llama" else ["--gi_query_side", "--gi_key_side"]
+        ["--ina_rank", "4", "--ina_target_modules", "q_proj"]
+        if name == "llama"
+        else ["--gi_query_side", "--gi_key_side"]
     )
     for kind, more in (("stock", []), ("inhibited", flags)):
         output = tmp_path / kind
