@@ -1,0 +1,46 @@
+"""How an instruction becomes a prompt: one object for training, generation, chat and evaluation."""
+
+from dataclasses import dataclass
+
+from .segments import Segments, completion
+
+
+@dataclass(frozen=True)
+class Template:
+    """A prompt of headings, each on a line of its own.
+
+    Attributes:
+        preamble: what stands first, without an input.
+        preamble_with_input: the same where there is an input.
+        instruction, input, response: the headings.
+    """
+
+    preamble: str
+    preamble_with_input: str
+    instruction: str = "### Instruction:"
+    input: str = "### Input:"
+    response: str = "### Response:"
+
+    def prompt(self, instruction: str, input: str = "") -> str:
+        """What the model reads. It ends with a line feed: the answer begins a line."""
+        parts = [self.preamble_with_input if input else self.preamble, f"{self.instruction}\n{instruction}"]
+        parts += [f"{self.input}\n{input}"] if input else []
+        return "\n\n".join([*parts, f"{self.response}\n"])
+
+    def segments(self, instruction: str, output: str, input: str = "") -> Segments:
+        """A row to train on."""
+        return completion(self.prompt(instruction, input), output)
+
+    def answer(self, text: str) -> str:
+        """The answer in a generated text: without the prompt, if it is there, and without further turns."""
+        _, found, after = text.partition(self.response)
+        after = after if found else text
+        return min((after.partition(each)[0] for each in (self.instruction, self.response)), key=len).strip()
+
+
+# The prompt of Stanford Alpaca (also that of LLM-Adapters), word by word: models that were trained with it know it.
+ALPACA = Template(
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.",
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request.",
+)
