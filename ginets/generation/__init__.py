@@ -1,0 +1,1 @@
+"""Text from prompts: batches, beams, files that a killed run continues, conversations."""

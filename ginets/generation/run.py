@@ -1,0 +1,96 @@
+"""A file of texts for a list of prompts: planned, written by workers, resumable."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from .batches import BATCH_TOKENS, plan
+from .decoding import Decoding
+from .journal import Journal
+from .prompts import Prompt
+from .workers import Batch, Workers
+from .writer import load_writer
+
+
+ENDS = 1 << 20  # bytes at each end of a file of weights that tell it from others
+
+
+def generate_file(
+    model: str,
+    prompts: Sequence[Prompt],
+    decoding: Decoding,
+    output: str | os.PathLike,
+    *,
+    dtype: str = "float32",
+    workers: int = 1,
+    batch_size: int | None = None,
+    batch_tokens: int = BATCH_TOKENS,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> dict[str, str]:
+    """Write `output`, JSON lines with `id`, `prompt` and `text` in the order of the prompts; id → text.
+
+    A run that was killed goes on when the same call is made again: what was finished stays and is not redone.
+
+    Args:
+        model: folder or Hub name of a model or an adapter, which stays live.
+        workers: processes that share the work on a CPU.
+        batch_size, batch_tokens: `batches.plan` says what they limit.
+        overwrite: forget what is there.
+        quiet: no progress bar.
+
+    Raises:
+        DataError: `output` is there, or was begun with other settings.
+        ValueError: an argument is out of range, or the model cannot be loaded.
+    """
+    batches = plan([len(each.ids) for each in prompts], decoding.max_new_tokens, decoding.num_beams, batch_size, batch_tokens)  # fmt: skip
+    settings = {"model": str(model), "weights": fingerprint(model), "dtype": dtype, "prompts": digest(prompts)}
+    settings |= asdict(decoding)
+    if decoding.sample:  # draws depend on what is in a batch
+        settings |= {"batch_size": batch_size, "batch_tokens": batch_tokens}
+    load = partial(load_writer, model, decoding, dtype)
+    with Workers(load, workers) as write, Journal(output, settings, overwrite) as journal:
+        left = [
+            Batch(number, [prompts[at].ids for at in batch], batch_seed(decoding.seed, number))
+            for number, batch in enumerate(batches)
+            if any(prompts[at].id not in journal.done for at in batch)
+        ]
+        with tqdm(total=len(prompts), initial=len(journal.done), unit="text", disable=quiet) as bar:
+            for number, texts in write(left):
+                names = [prompts[at].id for at in batches[number]]
+                journal.add(dict(zip(names, texts, strict=True)))
+                bar.update(len(journal.done) - bar.n)
+        journal.finish(prompts)
+    return journal.done
+
+
+def batch_seed(seed: int, number: int) -> int:
+    """Of a batch's own, so that its draws do not depend on which process writes it, and after what."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def digest(prompts: Sequence[Prompt]) -> str:
+    """Names the prompts with their ids: the data, the tokenizer and the template."""
+    content = json.dumps([(each.id, list(each.ids)) for each in prompts])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def fingerprint(model: str) -> str | None:
+    """Names the weights in a local folder by both ends of each file, so that other ones are noticed; else None."""
+    files = sorted(Path(model).glob("*.safetensors"))
+    sums = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        sums.update(f"{path.name} {size} ".encode())
+        with open(path, "rb") as file:
+            sums.update(file.read(ENDS))
+            file.seek(max(0, size - ENDS))
+            sums.update(file.read(ENDS))
+    return sums.hexdigest()[:16] if files else None
