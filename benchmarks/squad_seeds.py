@@ -17,8 +17,8 @@ from cells import GATES, LORA, check_variants, ina, run, table
 from paired import arguments, report
 
 
-# by the training loss after 100 steps, of stock and of LoRA; gates and InA take the same
-FULL_RATE, ADAPTER_RATE = 2e-4, 4e-3
+# by the loss of short runs of stock and of LoRA; gates and InA take the same
+FULL_RATE, ADAPTER_RATE = 2e-4, 3e-3
 # what each variant adds to the command, and its learning rate
 VARIANTS = {
     "stock": ([], FULL_RATE),
@@ -52,7 +52,7 @@ def main():
     options = arguments(
         __doc__.splitlines()[0],
         model="", data_dir="", version="v2.0", variants=["stock", "gi-0.3", "lora", "ina-0.1", "ina-0.3"],
-        seeds=[1, 2], batch_size=16, bf16=1, work="runs/squad", workers=1,
+        seeds=[1, 2], batch_size=8, bf16=1, work="runs/squad", workers=1,
     )  # fmt: skip
     check_variants(options.variants, VARIANTS)
     figures = table(partial(cell, options), options.variants, options.seeds, SCORES, options.workers)

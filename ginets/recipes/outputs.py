@@ -49,7 +49,8 @@ def about_data(
     Args:
         data_args: with `files`, `dataset_name` and the named `arguments`.
     """
-    files = ", ".join(Path(path).name for path in data_args.files.values())
+    paths = [path for given in data_args.files.values() for path in ([given] if isinstance(given, str) else given)]
+    files = ", ".join(dict.fromkeys(Path(path).name for path in paths))
     name = data_args.dataset_name and shorten(data_args.dataset_name)
     on_hub = name if name == data_args.dataset_name else None
     return Task(
