@@ -16,7 +16,7 @@ EXTRAS = {
     "nlg": ["sacrebleu>=2.4", "pycocoevalcap>=1.2,<2"],
     "viz": ["matplotlib>=3.9"],
     "serve": ["fastapi>=0.115", "uvicorn>=0.30"],
-    "dev": ["pytest-xdist>=3.6", "setuptools>=77", "ruff==0.17.5", "transformers-mlinter==0.1.5"],
+    "dev": ["pytest-xdist>=3.6", "hypothesis>=6.100", "setuptools>=77", "ruff==0.17.5", "transformers-mlinter==0.1.5"],
 }
 
 setup(

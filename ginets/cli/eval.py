@@ -7,6 +7,7 @@ import sys
 from ..data.squad import read_golds, read_predictions
 from ..data.tabular import DataError
 from ..metrics.squad import evaluate_v1, evaluate_v2
+from .eval_math import math, math_arguments
 from .eval_nlg import nlg, nlg_arguments
 
 
@@ -42,6 +43,7 @@ def squad(options: argparse.Namespace) -> dict[str, float]:
 TASKS = {
     "squad": ("SQuAD 1.1 and 2.0: exact match, F1, best thresholds", squad_arguments, squad),
     "nlg": ("E2E, WebNLG, DART: BLEU, METEOR, TER and others as the official scripts have them", nlg_arguments, nlg),
+    "math": ("word problems: answers found in texts that reason, accuracy with its interval", math_arguments, math),
 }
 
 

@@ -32,22 +32,22 @@ class Problem:
     answer: str
 
 
-def read_problems(path: str | os.PathLike, bad_rows: str = "refuse", rationales: bool = False) -> list[Problem]:
+def read_problems(path: str | os.PathLike, bad_rows: str | None = None, rationales: bool = False) -> list[Problem]:
     """The problems of a file; the columns of each row tell its form (`FORMS`).
 
     Args:
-        bad_rows: `refuse` the file with an error that names bad rows, or `skip` them with a warning each.
+        bad_rows: see `keep`.
         rationales: for training: a row is bad without a rationale that ends in the gold answer. It keeps other
             models' texts out, which some files of the collection have in that column.
 
     Raises:
-        DataError: see `bad_rows`; or an id occurs twice.
+        DataError: there are bad rows and they are refused, or no good one.
     """
     return make_problems(read_records(path), path, bad_rows, rationales)
 
 
 def make_problems(
-    records: Iterable[Record], source: str | os.PathLike, bad_rows: str = "refuse", rationales: bool = False
+    records: Iterable[Record], source: str | os.PathLike, bad_rows: str | None = None, rationales: bool = False
 ) -> list[Problem]:
     """The same from records, e.g. of a dataset on the Hub."""
     seen: set[str] = set()

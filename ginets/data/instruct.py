@@ -23,7 +23,7 @@ Row = TypeVar("Row")
 def read_rows(
     path: str | os.PathLike,
     tokenizer: PreTrainedTokenizerBase | None = None,
-    bad_rows: str = "refuse",
+    bad_rows: str | None = None,
     template: Template = ALPACA,
 ) -> list[Segments]:
     """The rows of a `.json`, `.jsonl`, `.parquet` or `.csv` file as segments; see `segments`."""
@@ -34,17 +34,17 @@ def make_rows(
     records: Iterable[Record],
     source: str | os.PathLike,
     tokenizer: PreTrainedTokenizerBase | None = None,
-    bad_rows: str = "refuse",
+    bad_rows: str | None = None,
     template: Template = ALPACA,
 ) -> list[Segments]:
     """Records as segments.
 
     Args:
         source: of the records, for messages.
-        bad_rows: `refuse` the data with an error that names bad rows, or `skip` them with a warning each.
+        bad_rows: see `keep`.
 
     Raises:
-        DataError: see `bad_rows`; there is no good row; or there are messages and no chat template.
+        DataError: there are bad rows and they are refused, no good one, or messages and no chat template.
     """
     try:
         return keep(records, partial(segments, tokenizer=tokenizer, template=template), source, bad_rows)

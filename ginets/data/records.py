@@ -37,18 +37,22 @@ def read_records(path: str | os.PathLike) -> Iterator[Record]:
 
 
 def keep(
-    records: Iterable[Record], parse: Callable[[object], Parsed], source: str | os.PathLike, bad_rows: str = "refuse"
+    records: Iterable[Record],
+    parse: Callable[[object], Parsed],
+    source: str | os.PathLike,
+    bad_rows: str | None = None,
 ) -> list[Parsed]:
     """Parse each record. `parse` raises a `DataError` for a bad one, without its place.
 
     Args:
         source: of the records, for messages.
-        bad_rows: `refuse` them all in one error, or `skip` them with one warning each.
+        bad_rows: `refuse` them all in one error, or `skip` them with one warning each. By default they are refused,
+            and the error does not speak of skipping.
 
     Raises:
         DataError: there are bad rows and they are refused, or no good one.
     """
-    if bad_rows not in BAD_ROWS:
+    if bad_rows not in (None, *BAD_ROWS):
         raise DataError(f"bad_rows is {bad_rows!r}; choose from {', '.join(BAD_ROWS)}.")
     good, bad = [], []
     for place, record in records:
@@ -58,11 +62,11 @@ def keep(
             good.append(parse(record))
         except DataError as error:
             bad.append(f"{place}: {error}")
-    if bad and bad_rows == "refuse":
+    if bad and bad_rows != "skip":
         more = f" … and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+        advice = "Mend or delete them, or skip them (bad_rows)." if bad_rows else "Mend or delete them."
         raise DataError(
-            f"{source}: {len(bad)} of {len(good) + len(bad)} rows cannot be used: {' '.join(bad[:SHOWN])}{more} "
-            "Mend them, or leave them out (bad_rows: skip)."
+            f"{source}: {len(bad)} of {len(good) + len(bad)} rows cannot be used: {' '.join(bad[:SHOWN])}{more} {advice}"
         )
     for message in bad:
         logger.warning("%s, %s Skipped.", source, message)
