@@ -31,7 +31,16 @@ def seconds(run: Callable[[], object], device: str) -> float:
     return time.perf_counter() - start
 
 
-def compare(runs: dict[str, Callable[[], object]], repeats: int, device: str, warmup: int = 1) -> dict[str, dict]:
+def wall_seconds(run: Callable[[], object], device: str) -> float:
+    """Of runs that wait for other processes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def compare(
+    runs: dict[str, Callable[[], object]], repeats: int, device: str, warmup: int = 1, clock: Callable = seconds
+) -> dict[str, dict]:
     """Median seconds of each run and the median of its ratios to the first one, over `repeats` alternating rounds."""
     for _ in range(warmup):
         for run in runs.values():
@@ -39,7 +48,7 @@ def compare(runs: dict[str, Callable[[], object]], repeats: int, device: str, wa
     times = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
-            times[name].append(seconds(run, device))
+            times[name].append(clock(run, device))
     base = next(iter(times.values()))
     return {
         name: {

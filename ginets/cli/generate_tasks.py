@@ -15,6 +15,14 @@ def nlg(options: argparse.Namespace, tokenizer) -> list:
     return [(item.id, prompt_of(segments(item.input, ""))) for item in items]
 
 
+def math(options: argparse.Namespace, tokenizer) -> list:
+    """Word problems in the template of training, with the ids that `ginets eval math` knows them by."""
+    from ..data.arithmetic import read_problems, segments
+    from ..data.segments import prompt_of
+
+    return [(problem.id, prompt_of(segments(problem))) for problem in read_problems(options.data)]
+
+
 def instruct(options: argparse.Namespace, tokenizer) -> list:
     """Instructions in the template of training, or dialogues, up to the last answer; numbered from 0."""
     from functools import partial
@@ -43,6 +51,7 @@ class Task(NamedTuple):
 
 TASKS = {
     "nlg": Task("texts for facts", nlg, ("e2e", "webnlg", "dart")),
+    "math": Task("solutions of word problems", math),
     "instruct": Task("answers to instructions or dialogues", instruct),
     "text": Task("any prompts, one per line of .txt, or in a column prompt", text),
 }

@@ -24,7 +24,7 @@ def make_prompts(rows: Sequence[tuple[str, Segments]], tokenizer: PreTrainedToke
     """Ids and segments → prompts, with the very tokens that training has before an answer.
 
     Raises:
-        DataError: there is none, an id occurs twice, or a prompt has no token.
+        DataError: there is none, an id occurs twice, a prompt has no token, or an end token is missing.
     """
     if not rows:
         raise DataError("there is no prompt.")
@@ -37,6 +37,8 @@ def make_prompts(rows: Sequence[tuple[str, Segments]], tokenizer: PreTrainedToke
     for prompt in prompts:
         if prompt.id in seen:
             raise DataError(f"id {prompt.id!r} occurs twice.")
+        if None in prompt.ids:
+            raise DataError("the tokenizer has no end token, which has to stand in these prompts.")
         if not prompt.ids:
             raise DataError(f"prompt {prompt.id!r} is empty, and the tokenizer has no begin token to start from.")
         seen.add(prompt.id)
