@@ -33,9 +33,9 @@ class Template:
 
     def answer(self, text: str) -> str:
         """The answer in a generated text: without the prompt, if it is there, and without further turns."""
-        _, found, after = text.partition(self.response)
-        after = after if found else text
-        return min((after.partition(each)[0] for each in (self.instruction, self.response)), key=len).strip()
+        if text.lstrip().startswith((self.preamble, self.preamble_with_input)):
+            text = text.partition(self.response)[2]
+        return min((text.partition(each)[0] for each in (self.instruction, self.response)), key=len).strip()
 
 
 # The prompt of Stanford Alpaca (also that of LLM-Adapters), word by word: models that were trained with it know it.

@@ -90,14 +90,19 @@ def load_rows(
 
 
 def hold_out(rows: Sequence[Segments], count: int, seed: int) -> dict[str, list[Segments]]:
-    """Split off `count` rows, drawn with `seed`; both parts keep their order."""
-    if count >= len(rows):
-        raise ArgumentsError(f"--validation_rows is {count}; there are {len(rows)} rows, and some must be left.")
-    drawn = set(torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:count].tolist())
-    parts = {"train": [], "validation": []}
-    for at, row in enumerate(rows):
-        parts["validation" if at in drawn else "train"].append(row)
-    return parts
+    """Split off `count` different rows, drawn with `seed`; both parts keep their order.
+
+    Rows that occur several times stay together: all in training, or once in validation.
+    """
+    different = list(dict.fromkeys(rows))
+    if count >= len(different):
+        raise ArgumentsError(
+            f"--validation_rows is {count}; there are {len(different)} different rows, and some must be left."
+        )
+    draw = torch.randperm(len(different), generator=torch.Generator().manual_seed(seed))[:count]
+    drawn = {different[at] for at in draw.tolist()}
+    parts = {"train": [row for row in rows if row not in drawn]}
+    return parts | {"validation": [row for row in different if row in drawn]}
 
 
 def make_features(
