@@ -130,11 +130,7 @@ def modules_to_train(model: PreTrainedModel, fresh: frozenset[str]) -> list[str]
     All of the head, also DeBERTa's pooler, which starts at random; and whatever else is fresh, such as gates that
     begin as the identity: frozen, they would stay what they are.
     """
-    heads = [
-        name
-        for name, child in model.named_children()
-        if name != model.base_model_prefix and next(child.parameters(), None) is not None
-    ]
+    heads = head_names(model)
     within = {name for name in fresh if name.startswith(f"{model.base_model_prefix}.")}
     whole = {
         name
@@ -146,6 +142,16 @@ def modules_to_train(model: PreTrainedModel, fresh: frozenset[str]) -> list[str]
     return heads + sorted({unique_end(name, names, whole) for name in outermost})
 
 
+def head_names(model: PreTrainedModel) -> list[str]:
+    """Names of the modules outside the backbone. The output layer of a language model belongs to the backbone."""
+    output = model.get_output_embeddings()
+    return [
+        name
+        for name, child in model.named_children()
+        if name != model.base_model_prefix and child is not output and next(child.parameters(), None) is not None
+    ]
+
+
 def unique_end(name: str, names: list[str], wanted: set[str]) -> str:
     """The shortest end of a dotted `name` that no unwanted one of `names` has."""
     parts = name.split(".")
@@ -154,14 +160,14 @@ def unique_end(name: str, names: list[str], wanted: set[str]) -> str:
 
 
 def part_of(name: str, model) -> str:
-    """Whether a parameter belongs to the adapter, to the head (all outside the backbone) or to the body."""
+    """Whether a parameter belongs to the adapter, to the head (see `head_names`) or to the body."""
     base = model
     if is_adapted(model):
         shared = not name.startswith("base_model.model.")  # by all layers, as VeRA's projections are
         if shared or any(piece.startswith(model.base_model.prefix) for piece in name.split(".")):
             return ADAPTER
         base, name = model.get_base_model(), name.removeprefix("base_model.model.")
-    return BODY if name.startswith(f"{base.base_model_prefix}.") else HEAD
+    return HEAD if name.partition(".")[0] in head_names(base) else BODY
 
 
 def is_adapted(model) -> bool:

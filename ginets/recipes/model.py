@@ -7,7 +7,7 @@ from accelerate import PartialState
 from transformers import AutoTokenizer, BitsAndBytesConfig, PreTrainedConfig, PreTrainedTokenizerBase, set_seed
 
 from ..extras import require
-from .adapted import AdapterArguments, attach, check_fit, make_config
+from .adapted import AdapterArguments, attach, check_fit, head_names, make_config
 from .arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments
 from .heads import Head
 from .saved_adapters import SavedAdapter, check_start, find_adapter, load_adapter, start_from
@@ -148,8 +148,8 @@ def quantized(quantization: str | None, config: PreTrainedConfig, head: Head) ->
     require("bitsandbytes", extra="quant")
     with torch.device("meta"):
         model = head.auto.from_config(config)
-    heads = [name for name, _ in model.named_children() if name != model.base_model_prefix]
-    common = {"llm_int8_skip_modules": heads}
+    output = [name for name, module in model.named_modules() if module is model.get_output_embeddings()]
+    common = {"llm_int8_skip_modules": [*head_names(model), *output]}
     kinds = {
         "nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.bfloat16},
         "int8": {"load_in_8bit": True},

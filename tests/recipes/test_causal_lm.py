@@ -6,14 +6,17 @@ import math
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 import ginets
 from ginets.data.segments import IGNORED, encode
+from ginets.recipes.arguments import GateArguments, ModelArguments
 from ginets.recipes.causal_data import CompletionLoss
+from ginets.recipes.heads import CAUSAL_LM, load_config
+from ginets.recipes.model import load_model
 from ginets.recipes.nlg_task import segments
 from ginets.recipes.train import COMMANDS
-from tests.tiny_language import LETTERS, MODELS, make_tokenizer
+from tests.tiny_language import LETTERS, LLAMA, MODELS, SHARED, make_tokenizer
 
 
 main = COMMANDS["nlg"].main
@@ -38,6 +41,9 @@ def place(tmp_path_factory):
         stock = model_class if name != "llama_ina" else MODELS["llama"][0]
         stock._from_config(config if name != "llama_ina" else MODELS["llama"][1]).save_pretrained(folder / name)
         make_tokenizer(begin=name == "llama").save_pretrained(folder / name)
+    wide = LlamaConfig(**LLAMA | {"hidden_size": 64, "intermediate_size": 128}, **SHARED, max_position_embeddings=64)
+    LlamaForCausalLM(wide).save_pretrained(folder / "wide")  # sizes that kernels of 4 bits take
+    make_tokenizer().save_pretrained(folder / "wide")
     write(folder / "train.csv", rows(30))
     write(folder / "dev.csv", rows(12, start=3))
     return folder
@@ -70,7 +76,7 @@ def by_hand(folder, pairs) -> float:
 @pytest.fixture(scope="module")
 def finished(place, tmp_path_factory):
     output = tmp_path_factory.mktemp("run") / "out"
-    return output, main(words(place, output, epochs=12))
+    return output, main(words(place, output, epochs=30))
 
 
 def test_it_learns_and_perplexity_is_exact(finished, place):
@@ -93,7 +99,7 @@ def test_resuming_equals_an_uninterrupted_run(place, tmp_path):
 
 
 def test_packing_trains_on_the_same_rows_and_other_lengths(place, tmp_path):
-    figures = main(words(place, tmp_path / "packed", "--packing", "--max_seq_length", "30", epochs=12))
+    figures = main(words(place, tmp_path / "packed", "--packing", "--max_seq_length", "30", epochs=60))
     assert figures["train_samples"] == 8  # 30 rows of 7 tokens, four in each block of 30
     assert figures["eval_perplexity"] < 6
 
@@ -177,19 +183,28 @@ def test_checkpointing_and_bf16(place, tmp_path, adapter):
     assert figures["eval_perplexity"] < 0.9 * by_hand(place / "llama", rows(12, start=3))
 
 
+@pytest.mark.parametrize(("quantization", "kind"), [("nf4", "Linear4bit"), ("int8", "Linear8bitLt"), (None, "Linear")])
+def test_weights_of_the_base_are_of_4_or_8_bits(place, quantization, kind):
+    pytest.importorskip("bitsandbytes")
+    arguments = ModelArguments(model_name_or_path=str(place / "wide"), quantization=quantization)
+    model, _ = load_model(arguments, load_config(arguments, GateArguments()), CAUSAL_LM)
+    assert type(model.model.layers[0].self_attn.q_proj).__name__ == kind
+    assert type(model.lm_head) is torch.nn.Linear
+
+
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
 @pytest.mark.parametrize("adapter", ["lora", "ina"])
 def test_quantized_base(place, tmp_path, quantization, adapter):
-    """The base is really of 4 or 8 bits, stays as it is, and the adapter on it learns."""
+    """The adapter on it learns, and nothing else is saved."""
     pytest.importorskip("bitsandbytes")
     more = ["--quantization", quantization, "--adapter", adapter, "--r", "4", "--learning_rate", "5e-2"]
-    figures = main(words(place, tmp_path / "out", *more, model="llama", epochs=12))
-    assert figures["eval_perplexity"] < 0.9 * by_hand(place / "llama", rows(12, start=3))
+    figures = main(words(place, tmp_path / "out", *more, model="wide", epochs=12))
+    assert figures["eval_perplexity"] < 0.9 * by_hand(place / "wide", rows(12, start=3))
     assert all("lora_" in name or "ina_" in name for name in load_file(tmp_path / "out" / "adapter_model.safetensors"))
 
 
 BAD = {
-    "no task": (["--task_name"], "--task_name: expected one argument"),
+    "no task": (["--task_name"], "argument --task_name/--task-name: expected one argument"),
     "quantized without adapter": (["--quantization", "nf4"], "--quantization keeps the base frozen; it needs --adapter"),
     "prediction": (["--do_predict"], "--do_predict is not for language models"),
     "too many held out": (["--validation_file=", "--validation_rows", "30"], "--validation_rows is"),
