@@ -15,6 +15,7 @@ EXTRAS = {
     "train": ["datasets>=5.2", "scikit-learn>=1.5", "scipy>=1.13", "pyyaml>=6", "matplotlib>=3.9"],
     "nlg": ["sacrebleu>=2.4", "pycocoevalcap>=1.2,<2"],
     "viz": ["matplotlib>=3.9"],
+    "ray": ["ray>=2.40"],
     "serve": ["fastapi>=0.115", "uvicorn>=0.30"],
     "dev": ["pytest-xdist>=3.6", "hypothesis>=6.100", "setuptools>=77", "ruff==0.17.5", "transformers-mlinter==0.1.5"],
 }
@@ -34,7 +35,7 @@ setup(
     package_data={
         "ginets": ["py.typed", "viz/*.html"],
         "ginets.zoo": ["*/config.json", "*/README.md", "README.md"],
-        "ginets.cookbook": ["*/*/*.yaml", "README.md"],
+        "ginets.cookbook": ["*/*/*.yaml", "*/*.yaml", "README.md"],
     },
     install_requires=[
         "torch>=2.9",
@@ -43,6 +44,7 @@ setup(
         "safetensors>=0.5",
         "accelerate>=1.10",
         "huggingface-hub>=2.0",
+        "psutil>=5.9",
         "pytest>=8",
     ],
     extras_require=EXTRAS,
