@@ -1,7 +1,12 @@
-"""Optional dependencies: one place that says which extra to install."""
+"""Dependencies: one place that says which extra brings an optional one, and which versions are installed."""
 
+import platform
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
+
+
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "huggingface-hub", "peft", "datasets")
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -12,3 +17,14 @@ def require(module: str, extra: str) -> ModuleType:
         if error.name != module.split(".")[0]:
             raise  # `module` is there, something it needs is not
         raise ImportError(f"`{module}` is not installed; it comes with `pip install 'ginets[{extra}]'`.") from error
+
+
+def versions() -> dict[str, str]:
+    """Package → installed version, of those that decide a result."""
+    found = {"ginets": import_module(__package__).__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -2,25 +2,10 @@
 
 import argparse
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from .. import __version__
-
-
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "huggingface-hub", "peft", "datasets")
-
-
-def versions() -> dict[str, str]:
-    """Package → installed version."""
-    found = {"ginets": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+from ..extras import versions
 
 
 def main(arguments: list[str]) -> int:

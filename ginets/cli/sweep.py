@@ -21,7 +21,7 @@ from ..sweep.workers import run_here, stoppable
 def main(arguments: list[str]) -> int:
     """Exit code 0 if all cells are there, 1 if not, 2 for bad input, 128 + n if stopped by signal n."""
     parser = make_parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     try:
         for name, least in (("workers", 1), ("threads", 1), ("retries", 0)):
             if getattr(options, name) < least:

@@ -14,7 +14,7 @@ from threading import Event
 
 import torch
 
-from ..hub.card import versions
+from ..extras import versions
 from .grid import Cell
 from .locks import Lock
 from .process import Ended, execute

@@ -1,0 +1,53 @@
+"""The summary of a sweep."""
+
+import csv
+import io
+import math
+
+import pytest
+
+from ginets.recipes.arguments import ArgumentsError
+from ginets.sweep.grid import Cell
+from ginets.sweep.table import as_csv, as_text, summarise
+
+
+COSTS = {"seconds": 2.0, "peak_memory_mib": 100, "saved_mib": 0.5}
+# variant, seed, its figures
+RUNS = [
+    ("lora", 1, {"eval_f1": 0.5, "eval_loss": 1.0, "eval_runtime": 3.0, "train_loss": 0.1, "adapter": "lora"}),
+    ("lora", 2, {"eval_f1": 0.8, "eval_loss": 2.0, "eval_runtime": 3.0, "train_loss": 0.1, "adapter": "lora"}),
+    ("ina", 1, {"eval_f1": 0.25, "eval_exact": 7.0}),
+]
+RECORDS = [(Cell("glue", {"method": name}, seed, {}), COSTS | {"figures": figures}) for name, seed, figures in RUNS]
+
+
+def test_mean_and_deviation_over_seeds():
+    rows = {(row.variant["method"], row.metric): row for row in summarise(RECORDS, [])}
+    assert rows.keys() == {("lora", "eval_f1"), ("lora", "eval_loss"), ("ina", "eval_f1"), ("ina", "eval_exact")}
+    f1 = rows["lora", "eval_f1"]
+    assert f1.mean == pytest.approx(0.65) and f1.deviation == pytest.approx(0.3 / math.sqrt(2))
+    assert rows["ina", "eval_f1"].deviation is None
+
+
+def test_text():
+    assert as_text(summarise(RECORDS, ["f1", "seconds"])).splitlines() == [
+        "method  seeds  eval_f1      seconds",
+        "lora    2      0.65 ± 0.21  2 ± 0",
+        "ina     1      0.25         2",
+    ]
+    assert as_text(summarise(RECORDS, ["exact"])).splitlines()[-1].split() == ["ina", "1", "7"]
+
+
+def test_csv():
+    lines = list(csv.DictReader(io.StringIO(as_csv(summarise(RECORDS, ["eval_f1"])))))
+    assert [(line["method"], line["metric"], line["seeds"]) for line in lines] == [
+        ("lora", "eval_f1", "2"), ("ina", "eval_f1", "1"),
+    ]  # fmt: skip
+    assert float(lines[0]["mean"]) == pytest.approx(0.65) and lines[1]["sd"] == ""
+
+
+def test_unknown_metric():
+    with pytest.raises(ArgumentsError, match=r"no finished cell has a figure 'accuracy'; allowed: eval_f1, eval_loss"):
+        summarise(RECORDS, ["accuracy"])
+    with pytest.raises(ArgumentsError, match="allowed: none yet"):
+        summarise([], ["f1"])
