@@ -175,8 +175,8 @@ def _draw(rng: random.Random, split: str, size: int, kinds: list[str], largest: 
     while len(rows) < size:
         kind = rng.choice(kinds)
         numbers = KINDS[kind].draw(rng, largest)
-        row = _row(rng, KINDS[kind], numbers)
-        if split_of(kind, numbers) == split and row["question"] not in rows:
+        row = _row(rng, KINDS[kind], numbers) if split_of(kind, numbers) == split else None
+        if row and row["question"] not in rows:
             rows[row["question"]], misses = row, 0
         elif (misses := misses + 1) > PATIENCE:
             raise ValueError(
