@@ -110,7 +110,7 @@ def finish(cell: Cell, store: Store, settings: Settings, ended: Ended, started: 
         "variant": dict(cell.variant),
         "seed": cell.seed,
         "command": shlex.join(["python", *hide_secrets(command_of(cell, store))]),
-        "arguments": dict(cell.arguments),
+        "arguments": {name: "***" if is_secret(name) else value for name, value in cell.arguments.items()},
         "figures": figures,
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(ended.seconds, 1),
@@ -142,11 +142,15 @@ def shorten(log: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
 
 
+def is_secret(name: str) -> bool:
+    return name.endswith("token")
+
+
 def hide_secrets(words: list[str]) -> list[str]:
     """Records may be published: without access tokens."""
     previous = ["", *words]
     return [
-        "***" if before.startswith("--") and before.endswith("token") else word
+        "***" if before.startswith("--") and is_secret(before) else word
         for before, word in zip(previous, words, strict=False)
     ]
 
