@@ -4,7 +4,7 @@
         --out benchmarks/results/squad_v2_minilm.json
 
 SQUAD/<version> holds train.json and dev.json in the official schema. Every run is `run_squad.py` in a process of its
-own with one thread, for one epoch, and ends with its last checkpoint: none is selected, and nothing is tuned on the
+own with one thread, for one epoch without dropout, and ends with its last checkpoint: none is selected, and nothing is tuned on the
 data that is scored. Models stay in `--work`, for `ginets relevance` and `ginets heatmap`. The first variant is the one
 others are compared to.
 """
@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from cells import GATES, LORA, check_variants, ina, run, table
+from transformers import AutoConfig
 
 from paired import arguments, report
 
@@ -42,10 +43,18 @@ def cell(options, seed: int, variant: str) -> dict[str, float]:
         *(["--use_cpu"] if options.device == "cpu" else []),
     ]
     data = Path(options.data_dir) / options.version
-    places = ["--model_name_or_path", options.model, "--train_file", data / "train.json"]
-    places += ["--validation_file", data / "dev.json"]
+    places = ["--model_name_or_path", options.model, "--config_name", config_without_dropout(options)]
+    places += ["--train_file", data / "train.json", "--validation_file", data / "dev.json"]
     name = f"squad-{options.version}-{variant}-{seed}"
     return run("run_squad.py", name, words, places, options.work, SCORES)
+
+
+def config_without_dropout(options) -> Path:
+    """In one epoch nothing is seen twice: dropout would only slow learning down."""
+    config = AutoConfig.from_pretrained(options.model, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    folder = Path(options.work) / "config"
+    config.save_pretrained(folder)
+    return folder
 
 
 def main():
