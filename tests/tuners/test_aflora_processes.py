@@ -62,7 +62,7 @@ def test_two_processes_freeze_the_same(tmp_path):
 
 @pytest.mark.parametrize("option", [{"ddp_find_unused_parameters": False}, {"ddp_static_graph": True}])
 def test_several_processes_have_to_look_for_unused_parameters(option):
-    defaults = {"deepspeed": None, "fsdp": None, "ddp_find_unused_parameters": None, "ddp_static_graph": None}
+    defaults = {"deepspeed": None, "ddp_find_unused_parameters": None, "ddp_static_graph": None}
     check_arguments(SimpleNamespace(**defaults, world_size=2))
     check_arguments(SimpleNamespace(**defaults | option, world_size=1))
     with pytest.raises(ValueError, match="leave ddp_find_unused_parameters and ddp_static_graph at their defaults"):

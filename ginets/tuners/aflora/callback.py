@@ -4,6 +4,8 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 from transformers import TrainerCallback, TrainingArguments
 
 from .controller import FreezeController
@@ -32,7 +34,7 @@ class AFLoraCallback(TrainerCallback):
         self.controller: FreezeController | None = None
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
-        check_arguments(args)
+        check_arguments(args, model)
         self.controller = FreezeController(model, state.max_steps, state.global_step)
         self.write_log(args, state)
 
@@ -65,13 +67,22 @@ def write_freeze_log(path: Path, frozen: Mapping[tuple[str, str], int]) -> None:
         writer.writerows((step, *matrix) for matrix, step in frozen.items())
 
 
-def check_arguments(args: TrainingArguments) -> None:
-    """Refuse what freezing cannot work with, before the first step."""
-    for name in ("deepspeed", "fsdp"):
-        if getattr(args, name, None):
-            raise ValueError(
-                f"AFLoraCallback needs whole gradients; {name} splits them over processes. Train without it."
-            )
+def check_arguments(args: TrainingArguments, model: nn.Module | None = None) -> None:
+    """Refuse what freezing cannot work with, before the first step.
+
+    Args:
+        model: as it is trained; what `accelerate launch` shards is not in the arguments.
+    """
+    if getattr(args, "deepspeed_plugin", None) or getattr(args, "deepspeed", None):
+        raise ValueError(
+            "AFLoraCallback needs the gradients that the optimizer used; deepspeed keeps them to itself. Train with "
+            "FSDP2 or without sharding."
+        )
+    if any(isinstance(module, FullyShardedDataParallel) for module in (model.modules() if model else ())):
+        raise ValueError(
+            "AFLoraCallback needs parameters that can be frozen one by one; FSDP1 puts many in one. Train with FSDP2 "
+            "(fsdp_version: 2)."
+        )
     if args.world_size > 1 and (args.ddp_find_unused_parameters is False or args.ddp_static_graph):
         raise ValueError(
             "A and B are frozen during the training, so data parallel training must look for unused parameters: leave "

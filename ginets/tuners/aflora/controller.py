@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from .config import AFLoraConfig
 from .layer import MATRICES, AFLoraLayer
 from .model import layers_with
 from .schedule import FreezeSchedule
-from .scores import RULES, MatrixState, observe, score
+from .scores import RULES, MatrixState, observe, score, zeros_for
 
 
 @dataclass(eq=False)
@@ -48,7 +49,8 @@ class FreezeController:
         controller.finish()
 
     It looks at the gradients that the optimizer used: accumulated, averaged over processes, unscaled, and clipped if
-    you clip. Skip the call for a step that a gradient scaler skipped.
+    you clip. Skip the call for a step that a gradient scaler skipped. A model under `fully_shard` (FSDP2) is sharded
+    first; then every process calls `step`.
 
     Args:
         model: holds the adapter, at any depth.
@@ -184,11 +186,19 @@ def the_active(model: nn.Module) -> str:
 
 
 def gradients(matrices: Sequence[Matrix]) -> list[torch.Tensor]:
-    """Their gradients; zero for a matrix that the step did not use."""
+    """Their gradients; zero for a matrix that the step did not use.
+
+    Of sharded ones (FSDP2) the whole, in every process: all of them score, freeze and save the same, and the scores fit
+    a model that is sharded in another way, or not at all.
+    """
     weights = [matrix.weight for matrix in matrices]
     if all(weight.grad is None for weight in weights):
         raise ValueError(
             "no A or B has a gradient: step() is called after the backward pass and before zero_grad(), and with an "
             "optimizer that leaves the gradients in place."
         )
-    return [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+    return [zeros_for(weight) if weight.grad is None else whole(weight.grad) for weight in weights]
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

@@ -33,7 +33,7 @@ class MatrixState:
     @classmethod
     def fresh(cls, weight: torch.Tensor) -> "MatrixState":
         """Before the first gradient; float32 whatever the weight is."""
-        return cls(*(torch.zeros_like(weight, dtype=torch.float32) for _ in range(3)))
+        return cls(*(zeros_for(weight) for _ in range(3)))
 
     def to(self, device: torch.device) -> None:
         """Move the scores of what trains to the device of the matrix."""
@@ -49,6 +49,11 @@ class MatrixState:
     @classmethod
     def from_tensors(cls, tensors: dict[str, torch.Tensor]) -> "MatrixState":
         return cls(**{name: int(t) if name in ("seen", "frozen_at") else t for name, t in tensors.items()})
+
+
+def zeros_for(weight: torch.Tensor) -> torch.Tensor:
+    """float32 zeros of the size of a weight; of the whole one, if this process holds a part of it."""
+    return torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
 
 
 @torch.no_grad()
