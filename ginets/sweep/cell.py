@@ -89,8 +89,8 @@ def command_of(cell: Cell, store: Store) -> list[str]:
 
 
 def start(cell: Cell, store: Store, settings: Settings, device: str | None, stop: Event, lock: Lock) -> Ended:
-    """One attempt. It begins anew, unless the command is told to go on from checkpoints."""
-    if not cell.arguments.get("resume_from_checkpoint"):
+    """One attempt. It begins anew, unless the command is told to go on from checkpoints, and is not past them."""
+    if not cell.arguments.get("resume_from_checkpoint") or (store.run_folder(cell) / FIGURES).exists():
         store.clear_run(cell)
     variables = {"OMP_NUM_THREADS": str(settings.threads)} | (
         {} if device is None else {"CUDA_VISIBLE_DEVICES": device}

@@ -1,5 +1,6 @@
 """Sweeps on SLURM, by its script, and on Ray, by a stand-in for the package."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -136,6 +137,16 @@ def test_ray_stops(tmp_path, monkeypatch):
     stop.set()
     outcomes = on_ray(monkeypatch, ray, sweep.cells, store, stop)
     assert {outcome.state for outcome in outcomes} == {STOPPED} and len(ray.cancelled) == 8
+
+
+def test_ray_has_what_is_used():
+    """The stand-in's interface is that of the package; nothing is started."""
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    task = ray.remote(run_cell).options(num_cpus=1, max_retries=0, num_gpus=0.5)
+    assert callable(task.remote) and issubclass(ray.exceptions.RayError, Exception)
+    for function, names in ((ray.init, {"address"}), (ray.wait, {"num_returns", "timeout"})):
+        assert names <= inspect.signature(function).parameters.keys()
+    assert callable(ray.get) and callable(ray.cancel) and callable(ray.shutdown) and not ray.is_initialized()
 
 
 @pytest.mark.parametrize("address", ["", "local"])
