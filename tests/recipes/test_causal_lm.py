@@ -178,7 +178,7 @@ def test_default_targets_of_every_architecture(place, tmp_path, model):
 @pytest.mark.parametrize("adapter", ["lora", "mtlora", "aflora"])
 def test_checkpointing_and_bf16(place, tmp_path, adapter):
     pytest.importorskip("peft")
-    more = ["--adapter", adapter, "--r", "4", "--gradient_checkpointing", "--bf16", "--learning_rate", "5e-2"]
+    more = ["--adapter", adapter, "--r", "4", "--activation_checkpointing", "--bf16", "--learning_rate", "5e-2"]
     figures = main(words(place, tmp_path / "out", *more, model="llama", epochs=12))
     assert figures["eval_perplexity"] < 0.9 * by_hand(place / "llama", rows(12, start=3))
 

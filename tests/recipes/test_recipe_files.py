@@ -10,10 +10,11 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from ginets import model_path
 from ginets.recipes.adapted import attach, count_trainable, make_config
 from ginets.recipes.glue import main, parse_all
-from ginets.recipes.heads import CLASSIFICATION
+from ginets.recipes.heads import CAUSAL_LM, CLASSIFICATION
 from ginets.recipes.recipe_files import ArgumentsError, cookbook, expand, list_recipes, recipe_path
 from ginets.recipes.squad import main as squad_main
 from ginets.recipes.squad import parse_all as parse_squad
+from ginets.recipes.train import COMMANDS
 from tests.recipes import squad_fixtures
 from tests.recipes.glue_fixtures import make_model, make_sst2
 
@@ -27,11 +28,21 @@ SQUAD = {
     "ina": [f"{model}-p{level}" for model in ("bert-large-uncased", "roberta-large") for level in ("0", "0.1", "0.3", "0.9")],
     "gimlp": [f"{model}-v{n}" for model in ("bert-large-cased", "roberta-large", "deberta-v3-large") for n in (1, 2)],
 }  # fmt: skip
+LANGUAGE = {
+    "nlg": {
+        "lora": ("e2e", "webnlg", "dart"),
+        "mtlora": [
+            f"{data}-{form}" for data in ("e2e", "webnlg", "dart") for form in ("shim", "icfm", "ctcm", "dtsm")
+        ],
+    },
+    "math": {"aflora": ["llama-7b"]},
+    "instruct": {"ina": ["bloom-7b1-alpaca", "llama-2-7b-squad", "llama-7b-alpaca"]},
+}
 ADAPTER = {"elora": "vera", "gimlp": "none", "full": "none"}
 
 
 def test_what_is_shipped():
-    for benchmark, shipped in (("glue", SHIPPED), ("squad", SQUAD)):
+    for benchmark, shipped in {"glue": SHIPPED, "squad": SQUAD, **LANGUAGE}.items():
         assert list_recipes(benchmark) == sorted(f"{method}/{name}" for method in shipped for name in shipped[method])
 
 
@@ -104,6 +115,27 @@ def test_squad_recipe(name):
         assert (training_args.adam_beta2, training_args.adam_epsilon, training_args.max_grad_norm) == (0.98, 1e-6, 0)
     else:
         assert (gate_args.gi_key_side, gate_args.gi_layer_num) == (True, 24)
+
+
+@pytest.mark.parametrize("name", [f"{task}/{name}" for task in LANGUAGE for name in list_recipes(task)])
+def test_recipe_of_a_language_model(name):
+    """It parses into arguments that its adapter's config takes, and cites a source."""
+    task, _, recipe = name.partition("/")
+    words = expand(["--recipe", recipe, "--use_cpu"], task)
+    _, adapter_args, gate_args, data_args, training_args = COMMANDS[task].parse_all(words)
+    assert training_args.output_dir == f"runs/{name}" and adapter_args.adapter == recipe.split("/")[0]
+    assert make_config(adapter_args, 100, CAUSAL_LM).task_type == "CAUSAL_LM" and not gate_args.given
+    text = recipe_path(recipe, task).read_text(encoding="utf-8")
+    effective = training_args.per_device_train_batch_size * training_args.gradient_accumulation_steps
+    assert int(re.search(r"# effective batch (\d+)", text)[1]) == effective
+    assert re.search(r"https://github.com/[\w/-]+[\s#]+at [0-9a-f]{7}\b", text.split("\n\n")[0])
+    if task == "nlg":
+        assert recipe.split("/")[1].startswith(data_args.task_name)
+        fields = adapter_args.fields
+        assert (fields["r"], fields["lora_alpha"], training_args.learning_rate) == (4, 32, 2e-4)
+        assert recipe.split("/")[1].removeprefix(f"{data_args.task_name}-").upper() in (
+            fields.get("structure", data_args.task_name.upper()),
+        )
 
 
 @pytest.mark.parametrize("name", ["ina/bert-large-uncased-p0.3", "gimlp/bert-large-cased-v2"])
