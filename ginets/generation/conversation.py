@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 
 from transformers import PreTrainedTokenizerBase
 
-from ..data.segments import Segment, Segments, tokenize
+from ..data.instruct import dialogue
+from ..data.segments import Segment, Segments, prompt_of, tokenize
 from ..data.templates import Template
+from .instructions import ANSWER
 
 
 @dataclass
@@ -29,10 +31,10 @@ class Conversation:
             raise ValueError("system is for chat templates; a template of instructions has its own preamble.")
 
     def prompt(self, question: str, room: int | None = None) -> list[int]:
-        """The ids to answer after; the oldest turns are forgotten until they are at most `room` tokens.
+        """The ids to answer after, as in training; the oldest turns are forgotten until there are at most `room`.
 
         Raises:
-            ValueError: the question alone is longer.
+            ValueError: the question alone is longer, or the chat template refuses it.
         """
         while True:
             ((ids, _),) = tokenize([self.segments(question)], self.tokenizer)
@@ -44,11 +46,14 @@ class Conversation:
 
     def segments(self, question: str) -> Segments:
         if self.template is None:
-            return (Segment(self.tokenizer.apply_chat_template(self.messages(question), tokenize=False, add_generation_prompt=True)),)  # fmt: skip
+            return prompt_of(dialogue([*self.messages(question), ANSWER], self.tokenizer))
         said = [
             piece
             for asked, answer in self.turns
-            for piece in (Segment(self.template.prompt(asked)), Segment(answer, end=True))
+            for piece in (
+                Segment(self.template.prompt(asked)),
+                Segment(answer, end=self.tokenizer.eos_token_id is not None),
+            )
         ]
         return (*said, Segment(self.template.prompt(question)))
 

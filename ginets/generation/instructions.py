@@ -2,10 +2,13 @@
 
 from transformers import PreTrainedTokenizerBase
 
-from ..data.instruct import check_instruction, check_messages, segments
+from ..data.instruct import check_instruction, segments
 from ..data.records import check_object
 from ..data.segments import Segment, Segments, prompt_of
 from ..data.templates import ALPACA, Template
+
+
+ANSWER = {"role": "assistant", "content": "-"}  # any; what stands before it is the prompt
 
 
 def prompt(record: object, tokenizer: PreTrainedTokenizerBase, template: Template = ALPACA) -> Segments:
@@ -20,14 +23,12 @@ def prompt(record: object, tokenizer: PreTrainedTokenizerBase, template: Templat
     if "messages" not in record:
         instruction, input, _ = check_instruction(record, output=False)
         return (Segment(template.prompt(instruction, input)),)
-    messages = record["messages"]
-    if (
-        isinstance(messages, list)
-        and messages
-        and isinstance(messages[-1], dict)
-        and messages[-1].get("role") == "user"
-    ):
-        asked = check_messages([*messages, {"role": "assistant", "content": "-"}])[:-1]
-        rendered = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
-        return (Segment(rendered),)
+    if open_ended(record["messages"]):
+        record = {**record, "messages": [*record["messages"], ANSWER]}
     return prompt_of(segments(record, tokenizer, template))
+
+
+def open_ended(messages: object) -> bool:
+    """Whether the user has the last word."""
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    return isinstance(last, dict) and last.get("role") == "user"

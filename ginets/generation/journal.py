@@ -28,8 +28,7 @@ class Journal:
         self.settings = json.loads(json.dumps(settings))
         self.done: dict[str, str] = {}
         if overwrite:
-            for path in (self.output, self.part):
-                path.unlink(missing_ok=True)
+            self.part.unlink(missing_ok=True)  # the output itself is replaced at the end
         elif self.output.exists() and not self.part.exists():
             raise DataError(f"{self.output}: is there already; name another file, or give --overwrite.")
         self.output.parent.mkdir(parents=True, exist_ok=True)

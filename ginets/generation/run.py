@@ -62,7 +62,7 @@ def generate_file(
             for number, batch in enumerate(batches)
             if any(prompts[at].id not in journal.done for at in batch)
         ]
-        with tqdm(total=len(prompts), initial=len(journal.done), unit="text", disable=quiet) as bar:
+        with tqdm(total=len(prompts), initial=len(journal.done), unit="text", mininterval=1, disable=quiet) as bar:
             for number, texts in write(left):
                 names = [prompts[at].id for at in batches[number]]
                 journal.add(dict(zip(names, texts, strict=True)))

@@ -14,10 +14,13 @@ import pytest
 from ginets.cli import main
 from ginets.data.nlg import distinct, read_predictions, read_rows
 from ginets.data.segments import Segment, tokenize
+from ginets.data.tabular import DataError
 from ginets.data.templates import ALPACA
 from ginets.generation.decoding import Decoding
+from ginets.generation.instructions import prompt
 from ginets.generation.writer import load_writer
 from tests.generation.models import save, write_prompts
+from tests.tiny_language import make_tokenizer
 
 
 E2E = "mr,ref\na b,c\nd e f,g\na b,h\n"
@@ -66,16 +69,32 @@ def test_options_reach_the_model(model, tmp_path):
     assert [row["prompt"] for row in rows(tmp_path / "out.jsonl")] == lines
 
 
-def test_instructions_and_dialogues(model, tmp_path):
+def test_instructions(model, tmp_path):
     given = [{"instruction": "a", "input": "b", "output": "c"}, {"instruction": "d"}]
     (tmp_path / "data.json").write_text(json.dumps(given))
     task = ["--task", "instruct", "--data", str(tmp_path / "data.json"), "--output", str(tmp_path / "out.jsonl")]
     assert main(["generate", model, *task, "--max-new-tokens", "3"]) == 0
     prompts = [row["prompt"] for row in rows(tmp_path / "out.jsonl")]
     assert "### Instruction:\na\n\n### Input:\nb\n\n### Response:\n" in prompts[0]
-    assert (
-        prompts[1].endswith("### Instruction:\nd\n\n### Response:\n") and "c" not in prompts[0].split("Response:")[1]
-    )
+    assert prompts[1].endswith("### Instruction:\nd\n\n### Response:\n")
+    assert "c" not in prompts[0].split("Response:")[1]
+
+
+def test_dialogues():
+    """All up to the last answer, cut into the pieces of training."""
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role[0] }}{{ m.content }}<end>{% endfor %}{% if add_generation_prompt %}a{% endif %}"  # fmt: skip
+    asked = [{"role": "system", "content": "b"}, {"role": "user", "content": "c"}]
+    said = [*asked, {"role": "assistant", "content": "d"}]
+    for messages in (asked, said):
+        assert "".join(each.text for each in prompt({"messages": messages}, tokenizer)) == "sb<end>uc<end>a"
+    again = prompt({"messages": [*said, {"role": "user", "content": "e"}]}, tokenizer)
+    assert [each.text for each in again] == ["sb<end>uc<end>a", "d<end>", "ue<end>a"]  # cut as in training
+    for messages, message in (([], "messages is"), ([{"role": "user"}], "must have role and content")):
+        with pytest.raises(DataError, match=message):
+            prompt({"messages": messages}, tokenizer)
+    with pytest.raises(ValueError, match="the tokenizer has no chat template"):
+        prompt({"messages": said}, make_tokenizer())
 
 
 def test_word_problems(model, tmp_path, capsys):
@@ -92,13 +111,13 @@ def test_word_problems(model, tmp_path, capsys):
 
 def test_killed_and_continued(model, tmp_path):
     """SIGKILL of a run with two workers: its processes end, its texts stay, the rest is as if nothing had happened."""
-    prompts, output = write_prompts(tmp_path / "prompts.txt", 200), tmp_path / "out.jsonl"
+    prompts, output = write_prompts(tmp_path / "prompts.txt", 48), tmp_path / "out.jsonl"
     part = Path(f"{output}.part")
-    command = ["generate", model, "--task", "text", "--data", prompts, "--batch-size", "2", "--no-repeat-ngram", "3"]
-    command += ["--num-beams", "4", "--max-new-tokens", "100", "--output"]
+    command = ["generate", model, "--task", "text", "--data", prompts, "--no-repeat-ngram", "3"]
+    command += ["--num-beams", "4", "--max-new-tokens", "60", "--output"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     run = subprocess.Popen(
-        [sys.executable, "-m", "ginets.cli", *command, str(output), "--workers", "2"],
+        [sys.executable, "-m", "ginets.cli", *command, str(output), "--workers", "2", "--batch-size", "2"],
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -109,7 +128,7 @@ def test_killed_and_continued(model, tmp_path):
         run.wait()
     assert len(family) >= 2 and not psutil.wait_procs(family, timeout=120)[1]
     lines = part.read_bytes().splitlines(keepends=True)
-    assert 5 < len(lines) < 201 and not output.exists()
+    assert 5 < len(lines) < 49 and not output.exists()
     finished = json.loads(lines[1])["id"]
     lines[1] = json.dumps({"id": finished, "text": "not redone"}).encode() + b"\n"
     part.write_bytes(b"".join(lines) + b'{"id": "torn')
