@@ -102,7 +102,7 @@ def test_commands_of_the_page(line, tmp_path):
     if not torch.cuda.is_available():
         words = [*words, "--bf16", "false", "--use_cpu"]  # bf16 needs a device that has it
     command = COMMANDS[task]
-    model_args, data_args, training_args, *_ = command.parse_all(
+    model_args, *_, data_args, training_args = command.parse_all(
         [*expand(words, command.recipes), "--output_dir", str(tmp_path)]
     )
     assert data_args.train_file and training_args.do_train and "llama-7b" in model_args.model_name_or_path
