@@ -1,7 +1,7 @@
 """Prompts as token ids, checked before any weights are read."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -45,13 +45,13 @@ def make_prompts(rows: Sequence[tuple[str, Segments]], tokenizer: PreTrainedToke
     return prompts
 
 
-def check_lengths(prompts: Iterable[Prompt], new_tokens: int, limit: int | None) -> None:
+def check_lengths(prompts: Sequence[Prompt], new_tokens: int, limit: int | None) -> None:
     """Refuse prompts after which a model with `limit` positions cannot write `new_tokens` more."""
     too_long = [prompt for prompt in prompts if limit and len(prompt.ids) + new_tokens > limit]
     if too_long:
         worst = max(too_long, key=lambda prompt: len(prompt.ids))
         raise DataError(
-            f"{len(too_long)} prompts are too long, e.g. {worst.id!r} with {len(worst.ids)} tokens: the model has "
+            f"{len(too_long)} of {len(prompts)} prompts are too long, e.g. {worst.id!r} with {len(worst.ids)} tokens: the model has "
             f"{limit} positions, and max_new_tokens is {new_tokens}; shorten them, or give fewer new tokens."
         )
 

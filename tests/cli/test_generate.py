@@ -138,7 +138,7 @@ def test_killed_and_continued(model, tmp_path):
     assert len(differing) == 1 and differing[0][0]["id"] == finished and differing[0][0]["text"] == "not redone"
 
 
-def wait(condition, seconds: float = 300) -> None:
+def wait(condition, seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "nothing came"
@@ -154,7 +154,7 @@ def wait(condition, seconds: float = 300) -> None:
     (["--task", "text", "--num-beams", "0"], "num_beams is 0; allowed: at least 1"),
     (["--task", "text", "--sample", "--num-beams", "2"], "sample is for num_beams 1"),
     (["--task", "text", "--top-p", "0.5"], "--top-p is for --sample"),
-    (["--task", "text", "--max-new-tokens", "126"], "2 prompts are too long, e.g. '2' with 3 tokens: the model has 128"),
+    (["--task", "text", "--max-new-tokens", "126"], "2 of 4 prompts are too long, e.g. '3' with 4 tokens: the model has 128"),
     (["--task", "text", "--batch-size", "0"], "batch_size is 0"),
     (["--task", "text", "--workers", "0"], "workers is 0"),
     (["--task", "text", "--output", "prompts.txt"], "prompts.txt: is there already"),

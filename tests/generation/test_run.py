@@ -228,6 +228,6 @@ def test_prompts_of_your_own(tmp_path):
     check_lengths(prompts, 60, 63)
     check_lengths(prompts, 60, None)
     with pytest.raises(
-        DataError, match=r"1 prompts are too long, e\.g\. '0' with 3 tokens: the model has 62 positions"
+        DataError, match=r"1 of 2 prompts are too long, e\.g\. '0' with 3 tokens: the model has 62 positions"
     ):
         check_lengths(prompts, 60, 62)
