@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         figures = options.score(options)
-    except ValueError as error:  # also DataError
+    except (ImportError, OSError, ValueError) as error:  # also DataError
         print(f"ginets eval: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     if options.json:

@@ -38,7 +38,8 @@ class Template:
         return min((text.partition(each)[0] for each in (self.instruction, self.response)), key=len).strip()
 
 
-# The prompt of Stanford Alpaca (also that of LLM-Adapters), word by word: models that were trained with it know it.
+# The words of Stanford Alpaca, which models trained with them know; a line feed behind the last heading, as Alpaca-LoRA
+# and LLM-Adapters have it.
 ALPACA = Template(
     "Below is an instruction that describes a task. Write a response that appropriately completes the request.",
     "Below is an instruction that describes a task, paired with an input that provides further context. "
