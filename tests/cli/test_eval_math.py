@@ -111,6 +111,11 @@ def test_bad_generations(data, file, rows, message, capsys):
     assert error.count("\n") == 1 and message in error and "bad.jsonl" in error
 
 
+def test_details_that_cannot_be_written(data, generations, tmp_path, capsys):
+    assert main(["eval", "math", data, generations, "--details", str(tmp_path / "gone" / "a.jsonl")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_gold_answers_of_another_task(data, generations, capsys):
     assert main(["eval", "math", data, generations, "--task", "aqua"]) == 2
     assert "the answer of problem '0' is '7'; that is none of --task aqua" in capsys.readouterr().err
