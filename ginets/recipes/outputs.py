@@ -47,12 +47,13 @@ def about_data(
     """The task of a run with files of the user, a dataset of the Hub, or else the `known` one.
 
     Args:
-        data_args: with `files`, `dataset_name` and the named `arguments`.
+        data_args: with `files`, perhaps `dataset_name`, and the named `arguments`.
     """
     paths = [path for given in data_args.files.values() for path in ([given] if isinstance(given, str) else given)]
     files = ", ".join(dict.fromkeys(Path(path).name for path in paths))
-    name = data_args.dataset_name and shorten(data_args.dataset_name)
-    on_hub = name if name == data_args.dataset_name else None
+    given = getattr(data_args, "dataset_name", None)  # not every task reads the Hub
+    name = given and shorten(given)
+    on_hub = name if name == given else None
     return Task(
         kind,
         known or name or files,
