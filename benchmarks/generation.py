@@ -12,6 +12,7 @@ writes all 64 tokens.
 
 import os
 import tempfile
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -53,9 +54,17 @@ def in_batches(workers: Workers, prompts, batches: list[list[int]]) -> list[str]
 
 def main():
     options = arguments(
-        __doc__.splitlines()[0], data="", tokenizer="", model="", hidden=256, layers=4, prompts=32, batch_tokens=16384
+        __doc__.splitlines()[0],
+        data="",
+        tokenizer="",
+        model="",
+        hidden=256,
+        layers=4,
+        prompts=32,
+        new_tokens=64,
+        batch_tokens=16384,
     )
-    decoding = PUBLISHED["e2e"]
+    decoding = replace(PUBLISHED["e2e"], max_new_tokens=options.new_tokens)
     with tempfile.TemporaryDirectory() as folder:
         load = partial(load_writer, options.model or fresh_model(options, folder), decoding)
         write = load()
