@@ -82,8 +82,7 @@ def generate(options: argparse.Namespace) -> int:
 
 def find_language_model(path: str) -> tuple:
     """Tokenizer and number of positions of the model or adapter at `path`, from its small files."""
-    from ..hub.load import find_model
-    from ..recipes.model import position_limit
+    from ..hub.load import find_model, position_limit
 
     source = find_model(path)
     if source.saved_head not in (None, "CausalLM"):

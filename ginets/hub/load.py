@@ -142,9 +142,7 @@ class ModelSource:
     def model(self, dtype: str = "float32"):
         path, options = self.base
         try:
-            model = self.model_class.from_pretrained(
-                path, config=self.config, dtype=dtype, use_safetensors=True, **options
-            )
+            model, _ = read_weights(self.model_class, path, self.config, dtype=dtype, **options)
         except OSError as error:
             raise ValueError(f"no weights at {path!r} ({str(error).strip().splitlines()[0]}).") from error
         if self.adapter:
@@ -154,6 +152,35 @@ class ModelSource:
             except (KeyError, RuntimeError, ValueError) as error:
                 raise ValueError(f"the adapter at {self.path!r} does not fit {path!r}: {error}") from error
         return model.eval()
+
+
+def read_weights(auto: type, name: str, config: PreTrainedConfig, **options) -> tuple:
+    """A model with the weights at `name`, safetensors only, and transformers' report of which were there.
+
+    Question answering heads of Llama and its relatives call `transformer` what all their other models call `model`.
+    transformers would leave such weights out and the backbone at random; here they are found.
+
+    Args:
+        auto: Auto class of the head.
+        options: of `from_pretrained`.
+    """
+    known = type(config) in auto._model_mapping  # else it is the own code of a repository
+    prefix = getattr(auto._model_mapping[type(config)], "base_model_prefix", None) if known else None
+    renamed = {"key_mapping": {r"^model\.": "transformer."}} if prefix == "transformer" else {}
+    model, found = auto.from_pretrained(
+        name, config=config, use_safetensors=True, output_loading_info=True, **renamed, **options
+    )
+    if renamed:  # transformers would save it under the names that it found
+        model._weight_conversions = None
+    return model, found
+
+
+def position_limit(config: PreTrainedConfig) -> int | None:
+    """The longest input that the model has positions for; None where there is no such limit."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and "roberta" in config.model_type:
+        return positions - config.pad_token_id - 1  # its positions are counted from behind the padding id
+    return positions
 
 
 def fit_labels(config: PreTrainedConfig, weights: str) -> None:

@@ -4,13 +4,21 @@ import logging
 
 import torch
 from accelerate import PartialState
-from transformers import AutoTokenizer, BitsAndBytesConfig, PreTrainedConfig, PreTrainedTokenizerBase, set_seed
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
 
 from ..extras import require
+from ..hub.load import position_limit, read_weights
 from .adapted import AdapterArguments, attach, check_fit, head_names, make_config
 from .arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments
-from .heads import Head
-from .saved_adapters import SavedAdapter, check_start, find_adapter, load_adapter, start_from
+from .heads import CAUSAL_LM, Head
+from .saved_adapters import SavedAdapter, check_start, check_task, find_adapter, load_adapter, start_from
 
 
 logger = logging.getLogger(__name__)
@@ -33,6 +41,9 @@ def make_model(
     """
     if model_args.quantization and not (trained or adapter_args.adapter != "none"):
         raise ArgumentsError("--quantization keeps the base frozen; it needs --adapter.")
+    check_head(config, head)
+    if trained:
+        check_task(trained, head)
     adapter_config, start = make_config(adapter_args, steps, head), None
     if adapter_config:
         start = find_start(adapter_args, check_fit(adapter_config, config, head), model_args)
@@ -45,6 +56,23 @@ def make_model(
     if start:
         start_from(model, start)
     return model
+
+
+def check_head(config: PreTrainedConfig, head: Head) -> None:
+    """Check that models of this type have the head, and that one which is to write does not read ahead.
+
+    Raises:
+        ArgumentsError: they have not, or it is an encoder.
+    """
+    own_code = getattr(config, "auto_map", None)  # of a repository; what it has shows when it is loaded
+    if not own_code and type(config) not in head.auto._model_mapping:
+        raise ArgumentsError(f"{config.model_type} models have no head for {head.hub_task}; give another model.")
+    encoder = type(config) in AutoModelForMaskedLM._model_mapping and not getattr(config, "is_decoder", False)
+    if head is CAUSAL_LM and encoder and not config.is_encoder_decoder:
+        raise ArgumentsError(
+            f"this {config.model_type} model is an encoder: its tokens see the answer that they are to write; give a "
+            "causal model, or one with is_decoder in its config."
+        )
 
 
 def find_trained(
@@ -84,6 +112,8 @@ def load_tokenizer(model_args: ModelArguments, config: PreTrainedConfig) -> PreT
         raise ArgumentsError(f"no tokenizer at {name!r} ({reason}); name one with --tokenizer_name.") from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token is None:
+        raise ArgumentsError(f"the tokenizer {name!r} has neither a padding nor an end token; add one to its files.")
     if config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
     if len(tokenizer) > config.vocab_size:
@@ -103,14 +133,6 @@ def longest_input(wanted: int, tokenizer: PreTrainedTokenizerBase, config: PreTr
     return longest
 
 
-def position_limit(config: PreTrainedConfig) -> int | None:
-    """The longest input that the model has positions for; None where there is no such limit."""
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions and "roberta" in config.model_type:
-        return positions - config.pad_token_id - 1  # its positions are counted from behind the padding id
-    return positions
-
-
 def load_model(model_args: ModelArguments, config: PreTrainedConfig, head: Head) -> tuple:
     """The model, and the names of its parameters that the checkpoint did not give.
 
@@ -118,13 +140,12 @@ def load_model(model_args: ModelArguments, config: PreTrainedConfig, head: Head)
     """
     name = model_args.model_name_or_path
     try:
-        model, found = head.auto.from_pretrained(
+        model, found = read_weights(
+            head.auto,
             name,
-            config=config,
+            config,
             dtype=model_args.dtype,
             ignore_mismatched_sizes=model_args.ignore_mismatched_sizes,
-            use_safetensors=True,
-            output_loading_info=True,
             **quantized(model_args.quantization, config, head),
             **model_args.hub_options,
         )
@@ -138,7 +159,14 @@ def load_model(model_args: ModelArguments, config: PreTrainedConfig, head: Head)
             f"the weights at {name!r} have other sizes than the config {model_args.config_name or name!r} says; "
             "give the config that belongs to them."
         ) from error
-    return model, frozenset(found["missing_keys"]) | {key for key, *_ in found["mismatched_keys"]}
+    fresh = frozenset(found["missing_keys"]) | {key for key, *_ in found["mismatched_keys"]}
+    backbone = {key for key, _ in model.named_parameters() if key.startswith(f"{model.base_model_prefix}.")}
+    if backbone and fresh >= backbone:
+        raise ArgumentsError(
+            f"of the weights at {name!r} none is one of the backbone of a {type(model).__name__}; give a model of "
+            f"type {config.model_type}."
+        )
+    return model, fresh
 
 
 def quantized(quantization: str | None, config: PreTrainedConfig, head: Head) -> dict:
@@ -154,5 +182,5 @@ def quantized(quantization: str | None, config: PreTrainedConfig, head: Head) ->
         "nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.bfloat16},
         "int8": {"load_in_8bit": True},
     }
-    place = {"device_map": {"": PartialState().process_index}} if torch.cuda.is_available() else {}
+    place = {"device_map": {"": PartialState().local_process_index}} if torch.cuda.is_available() else {}
     return {"quantization_config": BitsAndBytesConfig(**kinds[quantization], **common), **place}

@@ -15,8 +15,10 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel
 from transformers.utils import cached_file
 
+from ..hub.load import find_model
 from .adapted import ADAPTER, part_of, spelt
 from .arguments import ArgumentsError, ModelArguments
+from .heads import Head
 from .methods import METHODS, PEFT, load
 
 
@@ -112,6 +114,21 @@ def load_adapter(model: PreTrainedModel, adapter: SavedAdapter):
         return load(PEFT, "PeftModel").from_pretrained(model, adapter.path, is_trainable=trainable, **adapter.options)
     except (RuntimeError, ValueError) as error:
         raise ArgumentsError(f"the adapter at {adapter.path!r} does not fit its base model: {error}") from error
+
+
+def check_task(adapter: SavedAdapter, head: Head) -> None:
+    """Check that an adapter was trained with the kind of head that is wanted; another head would start at random.
+
+    Raises:
+        ArgumentsError: it was trained with another one, or it cannot be read.
+    """
+    adapter.read()
+    has, wanted = (
+        find_model(adapter.path, **adapter.options).saved_head,
+        head.auto.__name__.removeprefix("AutoModelFor"),
+    )
+    if has and has != wanted:
+        raise ArgumentsError(f"the adapter at {adapter.path!r} was trained with a head for {has}, not for {wanted}.")
 
 
 def check_start(adapter: SavedAdapter, name: str, config) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..hub.load import position_limit
+
 
 logger = logging.getLogger(__name__)
 
@@ -95,10 +97,7 @@ def encode(tokenizer, config, text: str, text_pair: str | None = None, max_lengt
 
 def longest_input(tokenizer, config) -> int:
     """The number of tokens that both model and tokenizer allow."""
-    positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
-    # RoBERTa counts positions from the one after that of padding
-    taken = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-    return min(positions - taken, tokenizer.model_max_length)
+    return min(position_limit(config) or tokenizer.model_max_length, tokenizer.model_max_length)
 
 
 def labels_of(tokenizer, encoding, text: str, text_pair: str | None = None) -> tuple[str, ...]:

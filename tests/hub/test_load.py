@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import (
     AutoModelForQuestionAnswering,
@@ -57,6 +58,18 @@ def test_models(make, head, kind, tmp_path):
     if kind:
         torch.testing.assert_close(outputs(loaded), outputs(model))
     assert load_for_inference(str(tmp_path), head, "bfloat16")[0].dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("kind", ["CausalLM", "QuestionAnswering"])
+def test_question_answering_finds_the_backbone_of_a_llama(kind, tmp_path):
+    """Its head calls `transformer` what the rest of the family calls `model`; transformers alone leaves it at random."""
+    model = getattr(transformers, f"LlamaFor{kind}")(tiny.stock_config("llama_ina"))
+    loaded, _ = load_for_inference(saved(model, tmp_path / "one"), "QuestionAnswering")
+    own = loaded.base_model.state_dict()
+    assert all(torch.equal(own[name], tensor) for name, tensor in model.base_model.state_dict().items())
+    loaded.save_pretrained(tmp_path / "two")
+    again = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "two")
+    torch.testing.assert_close(outputs(again), outputs(loaded))
 
 
 def test_gates_written_in_a_stock_config(tmp_path):

@@ -7,11 +7,14 @@ import sys
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer
 
+from ginets.recipes.arguments import ArgumentsError, ModelArguments
 from ginets.recipes.glue import main
+from ginets.recipes.heads import CLASSIFICATION, QUESTION_ANSWERING
+from ginets.recipes.saved_adapters import check_task, find_adapter, save_base_config
 from tests.recipes.glue_fixtures import make_model, make_sst2
 
 
@@ -178,3 +181,21 @@ def test_real_rows_of_mrpc(method, data_dir, minilm, tmp_path):
         figures["eval_loss"], abs=1e-6
     )
     assert figures["trainable_parameters"] - figures["trainable_parameters_without_head"] == 384 * 2 + 2
+
+
+def test_an_adapter_for_another_task_is_refused(tmp_path):
+    """Its head would be left out, and the one that is needed be random."""
+    base = AutoModelForQuestionAnswering.from_config(AutoConfig.from_pretrained(make_model(tmp_path / "model")))
+    for task in (None, "QUESTION_ANS"):
+        folder = tmp_path / str(task)
+        config = LoraConfig(
+            r=2, target_modules=["query"], task_type=task, base_model_name_or_path=str(tmp_path / "model")
+        )
+        adapted = get_peft_model(base, config)
+        adapted.save_pretrained(folder)
+        save_base_config(adapted, folder)
+        base = adapted.unload()
+        adapter = find_adapter(str(folder), ModelArguments())
+        check_task(adapter, QUESTION_ANSWERING)
+        with pytest.raises(ArgumentsError, match="was trained with a head for QuestionAnswering, not for SequenceCl"):
+            check_task(adapter, CLASSIFICATION)
