@@ -94,7 +94,7 @@ def tokenize(rows: Iterable[Segments], tokenizer: PreTrainedTokenizerBase) -> It
         for segments in batch:
             ids, trained = [], []
             for each in segments:
-                piece = [*next(encoded), *([tokenizer.eos_token_id] if each.end else [])]
+                piece = [*next(encoded), *([end_of(tokenizer)] if each.end else [])]
                 ids += piece
                 trained += [each.trained] * len(piece)
             if begin and ids[: len(begin)] != begin:
@@ -106,6 +106,13 @@ def begin_of(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The begin token, if the tokenizer puts one in front of a text."""
     first = tokenizer("a")["input_ids"][:1]
     return first if first == [tokenizer.bos_token_id] else []
+
+
+def end_of(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The end token. Raises `DataError` if the tokenizer has none: texts would never end."""
+    if tokenizer.eos_token_id is None:
+        raise DataError("the tokenizer has no end token (eos_token), which closes an answer; add one to its files.")
+    return tokenizer.eos_token_id
 
 
 def batched(rows: Iterable, size: int) -> Iterator[Sequence]:

@@ -42,6 +42,8 @@ class AdapterArguments:
             for name in ("init_adapter", "adapter_lr"):
                 if getattr(self, name) is not None:
                     raise ArgumentsError(f"--{name} needs --adapter, one of {', '.join(METHODS)}.")
+        elif self.train_base:
+            raise ArgumentsError("--train_base is for runs without --adapter.")
 
     @property
     def rates(self) -> dict[str, float | None]:

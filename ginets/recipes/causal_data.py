@@ -3,6 +3,7 @@
 # ruff: noqa: RUF009 — `option` is `dataclasses.field` with a help text
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from transformers import EvalPrediction, PreTrainedTokenizerBase
 from ..data.packing import pack
 from ..data.segments import IGNORED, Segments, encode
 from .arguments import ArgumentsError, RecipeTrainingArguments, check_range, option
+
+
+LARGEST = math.log(sys.float_info.max)  # mean loss with a perplexity that is a number
 
 
 @dataclass
@@ -77,7 +81,7 @@ def load_rows(
         raise ArgumentsError("--do_predict is not for language models; `ginets generate` writes answers.")
     if not (training_args.do_train or training_args.do_eval):
         raise ArgumentsError("nothing to do; give --do_train or --do_eval.")
-    held_out = training_args.do_eval and data_args.validation_rows
+    held_out = data_args.validation_rows  # also where nothing is evaluated: a later run may evaluate on them
     wanted = ["train"] * bool(training_args.do_train or held_out)
     wanted += ["validation"] * bool(training_args.do_eval and not held_out)
     rows = task.load(data_args, wanted, tokenizer, **hub_options)
@@ -86,7 +90,8 @@ def load_rows(
     for split, limit in data_args.limits.items():
         if split in rows and limit:
             rows[split] = rows[split][:limit]
-    return {split: rows[split] for split in ("train", "validation") if split in rows}
+    needed = {"train": training_args.do_train, "validation": training_args.do_eval}
+    return {split: rows[split] for split, does in needed.items() if does}
 
 
 def hold_out(rows: Sequence[Segments], count: int, seed: int) -> dict[str, list[Segments]]:
@@ -153,6 +158,7 @@ def token_losses(logits: torch.Tensor | tuple, labels: torch.Tensor) -> torch.Te
 
 
 def perplexity(prediction: EvalPrediction) -> dict[str, float]:
-    """exp of the mean loss per token over all rows, from `token_losses`."""
+    """exp of the mean loss per token over all rows, from `token_losses`; infinite where that has no number."""
     total, count = prediction.predictions.astype("float64").sum(0)
-    return {"perplexity": math.exp(total / count), "tokens": float(count)}
+    mean = total / count
+    return {"perplexity": math.inf if mean > LARGEST else math.exp(mean), "tokens": float(count)}

@@ -4,6 +4,7 @@ The order of work is that of `classification.py`: whatever is wrong with the inp
 read.
 """
 
+import logging
 from pathlib import Path
 
 from ..data.packing import CausalCollator, keeps_rows_apart
@@ -27,6 +28,8 @@ from .saved_adapters import base_arguments
 from .trainer import RecipeTrainer, callbacks, settle_metric, train
 
 
+logger = logging.getLogger(__name__)
+
 FIGURES = ("perplexity", "loss")
 
 
@@ -49,10 +52,12 @@ def run(
             architecture cannot pack, nothing has been trained.
     """
     gate_args, adapter_args = gate_args or GateArguments(), adapter_args or AdapterArguments()
-    checkpoint = check(model_args, training_args)
+    checkpoint = check(model_args, training_args, adapter_args.adapter)
     trained = find_trained(model_args, training_args, adapter_args)
     if trained:
         model_args = base_arguments(trained, model_args)
+    if adapter_args.classifier_lr is not None:
+        raise ArgumentsError("--classifier_lr is for models with a head for a task; language models have none.")
     settle_metric(training_args, FIGURES)
     config = load_config(model_args, gate_args)
     tokenizer = load_tokenizer(model_args, config)
@@ -64,6 +69,8 @@ def run(
     model = make_model(model_args, adapter_args, config, CAUSAL_LM, trained, steps, training_args.seed)
     if not is_adapted(model) and next(mechanism(model), None) is not None and not adapter_args.train_base:
         freeze_base(model)
+    if adapter_args.adapter == "adalora":  # PEFT adds it to a loss that the model computes itself
+        logger.warning("The loss of the answers has no orthogonality term: --orth_reg_weight has no effect.")
     if data_args.packing and not keeps_rows_apart(model):
         raise ArgumentsError(
             f"--packing is not for {config.model_type} models: their rows would read each other; leave it out."
@@ -92,6 +99,8 @@ def run(
         figures |= evaluated
     if training_args.do_train and trainer.is_world_process_zero():
         write_pictures(folder, history, "perplexity", adapter_args.adapter)
-        about = about_data(CAUSAL_LM.hub_task, data_args, task.name, None, FIGURES, "max_seq_length", "packing")
+        given = data_args.files or data_args.dataset_name
+        known = "" if given else getattr(data_args, "task_name", task.name)
+        about = about_data(CAUSAL_LM.hub_task, data_args, known, None, FIGURES, "max_seq_length", "packing")
         write_card(folder, trainer.model, about, figures, model_args, training_args, command)
     return figures

@@ -78,13 +78,14 @@ def callbacks(training_args: RecipeTrainingArguments, adapter_args: AdapterArgum
 
 
 def settle_metric(training_args: RecipeTrainingArguments, known: Sequence[str]) -> None:
-    """Fill in the task's own metric, the first of those known, and check another one that was asked for."""
+    """Fill in the task's own metric, the first of those known, or check the one that was asked for; and its direction."""
     metric = training_args.metric_for_best_model
     if metric == TASK_METRIC:
         metric = training_args.metric_for_best_model = known[0]
-        training_args.greater_is_better = metric not in LOWER_IS_BETTER
     elif metric and metric.removeprefix("eval_") not in known:
         raise ArgumentsError(f"--metric_for_best_model is {metric!r}; here it can be {', '.join(known)}.")
+    if metric:  # `TrainingArguments` takes every name but loss for one where more is better
+        training_args.greater_is_better = metric.removeprefix("eval_") not in LOWER_IS_BETTER
 
 
 def train(trainer: Trainer, checkpoint: str | None, folder: Path, adapter: str) -> dict[str, float]:

@@ -3,19 +3,31 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BertConfig,
+    EvalPrediction,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+)
 
 import ginets
 from ginets.data.segments import IGNORED, encode
-from ginets.recipes.arguments import GateArguments, ModelArguments
-from ginets.recipes.causal_data import CompletionLoss
+from ginets.recipes.arguments import GateArguments, ModelArguments, RecipeTrainingArguments
+from ginets.recipes.causal_data import CompletionLoss, perplexity
+from ginets.recipes.causal_lm import FIGURES
 from ginets.recipes.heads import CAUSAL_LM, load_config
 from ginets.recipes.model import load_model
 from ginets.recipes.nlg_task import segments
 from ginets.recipes.train import COMMANDS
+from ginets.recipes.trainer import settle_metric
 from tests.tiny_language import LETTERS, LLAMA, MODELS, SHARED, make_tokenizer
 
 
@@ -213,6 +225,8 @@ BAD = {
     "unknown metric": (["--metric_for_best_model", "bleu"], "'bleu'; here it can be perplexity, loss"),
     "no such file": (["--train_file", "gone.csv"], "gone.csv"),
     "unknown argument": (["--doc_stride", "3"], "unknown arguments: --doc_stride 3"),
+    "rate of a head": (["--classifier_lr", "1e-3"], "--classifier_lr is for models with a head for a task"),
+    "base beside an adapter": (["--adapter", "lora", "--train_base"], "--train_base is for runs without --adapter"),
 }  # fmt: skip
 
 
@@ -223,6 +237,46 @@ def test_bad_input(name, place, tmp_path, capsys):
         main(words(place, tmp_path / "out", *more))
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ginets train nlg: ")]
     assert caught.value.code == 2 and len(error) == 1 and says in error[0]
+
+
+@pytest.mark.parametrize(("config", "says"), [
+    (BertConfig(vocab_size=20), "this bert model is an encoder: its tokens see the answer"),
+    (T5Config(vocab_size=20), "t5 models have no head for text-generation"),
+])  # fmt: skip
+@pytest.mark.parametrize("more", [[], ["--adapter", "lora"]])
+def test_models_that_do_not_write_are_refused_before_weights_are_read(config, says, more, place, tmp_path, capsys):
+    config.save_pretrained(tmp_path / "model")
+    make_tokenizer().save_pretrained(tmp_path / "model")
+    with pytest.raises(SystemExit) as caught:
+        main(words(place, tmp_path / "out", *more, model=tmp_path / "model"))
+    assert caught.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_a_tokenizer_without_an_end_token_is_refused(place, tmp_path, capsys):
+    for name, special, says in (
+        ("padded", {"pad_token": "<pad>"}, "the tokenizer has no end token"),
+        ("bare", {}, "has neither a padding nor an end token"),
+    ):
+        core = make_tokenizer().backend_tokenizer
+        PreTrainedTokenizerFast(tokenizer_object=core, **special).save_pretrained(tmp_path / name)
+        with pytest.raises(SystemExit):
+            main(words(place, tmp_path / "out", "--tokenizer_name", tmp_path / name))
+        assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("metric", ["task", "perplexity", "eval_perplexity", "loss"])
+def test_less_perplexity_is_better_whoever_names_it(metric):
+    arguments = RecipeTrainingArguments("x", metric_for_best_model=metric, use_cpu=True)
+    settle_metric(arguments, FIGURES)
+    assert arguments.greater_is_better is False
+    settle_metric(arguments := RecipeTrainingArguments("x", use_cpu=True), ["f1"])
+    assert arguments.greater_is_better is True
+
+
+def test_a_perplexity_without_a_number_is_infinite():
+    figures = perplexity(EvalPrediction(np.array([[2.0, 1.0], [4000.0, 2.0]]), None))
+    assert figures == {"perplexity": math.inf, "tokens": 3.0}
+    assert perplexity(EvalPrediction(np.array([[2.0, 1.0]]), None))["perplexity"] == pytest.approx(math.exp(2))
 
 
 def test_trl_trains_our_adapters_and_models(place, tmp_path):

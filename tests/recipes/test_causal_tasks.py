@@ -11,8 +11,8 @@ from ginets.data.arithmetic import read_problems
 from ginets.data.instruct import mix, segments
 from ginets.data.templates import ALPACA
 from ginets.recipes import instruct_task, math_task
-from ginets.recipes.arguments import ArgumentsError
-from ginets.recipes.causal_data import hold_out
+from ginets.recipes.arguments import ArgumentsError, RecipeTrainingArguments
+from ginets.recipes.causal_data import hold_out, load_rows
 from ginets.recipes.train import COMMANDS
 from tests.tiny_language import MODELS, make_tokenizer
 
@@ -88,13 +88,25 @@ def test_repeated_rows_are_held_out_together(place):
         hold_out(rows, 12, seed=1)
 
 
+def test_rows_are_held_out_of_a_run_that_only_trains(place):
+    """A later run evaluates on them."""
+    data_args = instruct_task.InstructDataArguments(train_file=[str(place / "a.json")], validation_rows=3)
+    tokenizer, parts = make_tokenizer(), {}
+    for split, doing in (("train", {"do_train": True}), ("validation", {"do_eval": True})):
+        arguments = RecipeTrainingArguments(str(place / "out"), use_cpu=True, **doing)
+        parts |= (found := load_rows(instruct_task.TASK, data_args, arguments, tokenizer))
+        assert list(found) == [split]
+    assert len(parts["train"]) == 5 and len(parts["validation"]) == 3
+    assert not set(parts["train"]) & set(parts["validation"])
+
+
 def test_instruction_tuning_runs(place, tmp_path):
     more = ["--train_file", place / "a.json", place / "b.jsonl", "--weights", "2", "1", "--validation_rows", "2"]
     COMMANDS["instruct"].main(words(place, tmp_path, *more, "--adapter", "lora"))
     figures = json.loads((tmp_path / "all_results.json").read_text())
     assert figures["eval_samples"] == 2 and figures["eval_perplexity"] > 1
     assert json.loads((tmp_path / "adapter_config.json").read_text())["target_modules"] == ["c_attn"]
-    assert "a.json" in (tmp_path / "README.md").read_text()
+    assert "on a.json, b.jsonl." in (tmp_path / "README.md").read_text()
 
 
 def test_solutions_are_trained_after_the_template(place):
