@@ -40,7 +40,7 @@ def run(
         ArgumentsError, DataError, FlagError: the input cannot be used; no weights have been read.
     """
     gate_args, adapter_args = gate_args or GateArguments(), adapter_args or AdapterArguments()
-    checkpoint = check(model_args, training_args)
+    checkpoint = check(model_args, training_args, adapter_args.adapter)
     trained = find_trained(model_args, training_args, adapter_args)
     if trained:
         model_args = base_arguments(trained, model_args)

@@ -12,8 +12,12 @@ from .arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments
 logger = logging.getLogger(__name__)
 
 
-def check(model_args: ModelArguments, training_args: RecipeTrainingArguments) -> str | None:
-    """Check what the arguments alone tell, and find the checkpoint to resume from."""
+def check(model_args: ModelArguments, training_args: RecipeTrainingArguments, adapter: str = "none") -> str | None:
+    """Check what the arguments alone tell, and find the checkpoint to resume from.
+
+    Args:
+        adapter: method of the adapter that is trained, or `none`.
+    """
     if not model_args.model_name_or_path:
         raise ArgumentsError("--model_name_or_path is missing: a local model folder or a name on the Hub.")
     patience = training_args.early_stopping_patience
@@ -22,7 +26,21 @@ def check(model_args: ModelArguments, training_args: RecipeTrainingArguments) ->
     folder = Path(training_args.output_dir)
     if file := next((path for path in (folder, *folder.parents) if path.is_file()), None):
         raise ArgumentsError(f"--output_dir is {str(folder)!r}, but {str(file)!r} is a file; name a folder.")
-    return find_checkpoint(training_args, folder) if training_args.do_train else None
+    if not training_args.do_train:
+        return None
+    check_kind(folder, adapter)
+    return find_checkpoint(training_args, folder)
+
+
+def check_kind(folder: Path, adapter: str) -> None:
+    """Refuse to save an adapter beside a complete model, or the other way round: one would be loaded for the other."""
+    holds, trains, file = "a complete model", "an adapter", "config.json"
+    if adapter == "none":
+        holds, trains, file = trains, holds, "adapter_config.json"
+    if (folder / file).is_file():
+        raise ArgumentsError(
+            f"--output_dir {folder} holds {holds}, and this run trains {trains}; name another folder."
+        )
 
 
 def find_checkpoint(training_args: RecipeTrainingArguments, folder: Path) -> str | None:

@@ -3,7 +3,7 @@
 import pytest
 
 from ginets.recipes.arguments import ArgumentsError, RecipeTrainingArguments
-from ginets.recipes.resume import find_checkpoint
+from ginets.recipes.resume import check_kind, find_checkpoint
 
 
 @pytest.fixture
@@ -35,3 +35,15 @@ def test_auto_starts_from_the_beginning_where_none_is_complete(folder):
 def test_an_incomplete_checkpoint_that_was_named_is_refused(folder):
     with pytest.raises(ArgumentsError, match="checkpoint-15', which is no checkpoint folder; `auto` finds the last"):
         found(folder, str(folder / "checkpoint-15"))
+
+
+@pytest.mark.parametrize(("file", "adapter", "says"), [
+    ("config.json", "lora", "holds a complete model, and this run trains an adapter; name another folder"),
+    ("adapter_config.json", "none", "holds an adapter, and this run trains a complete model; name another folder"),
+])  # fmt: skip
+def test_an_adapter_and_a_complete_model_do_not_share_a_folder(file, adapter, says, tmp_path):
+    check_kind(tmp_path / "new", adapter)
+    (tmp_path / file).write_text("{}")
+    with pytest.raises(ArgumentsError, match=says):
+        check_kind(tmp_path, adapter)
+    check_kind(tmp_path, "ina" if adapter == "none" else "none")
