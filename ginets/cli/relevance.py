@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from ..data.relevant import Passage, mark, read_passages
-from ..hub.load import find_model, load_for_inference
-from ..viz.attention import base_of, longest_input
+import torch
+
+from ..data.relevant import Marked, Passage, mark, read_passages
+from ..extras import require
+from ..hub.load import ModelSource, find_model
+from ..viz.attention import longest_input
 from ..viz.figures import BACKGROUNDS, FORMATS, save
 from ..viz.gates import GateRecorder
 from ..viz.gates_figure import draw_gates, draw_inhibited
-from ..viz.relevance import MEAN, QUERIES, compare, measure
+from ..viz.relevance import MEAN, QUERIES, compare, measurable, measure
 from ..viz.relevance_figure import PANELS, draw_relevance
 from .env import versions
 from .errors import in_one_line
@@ -30,16 +33,24 @@ def main(arguments: list[str]) -> int:
     add_arguments(parser)
     given = parser.parse_args(arguments)
     with in_one_line(parser):
-        if given.draws < 1:
-            raise ValueError(f"--draws is {given.draws}; it must be at least 1.")
+        for name, least in (("draws", 1), ("seed", 0)):
+            if getattr(given, name) < least:
+                raise ValueError(f"--{name} is {getattr(given, name)}; it must be at least {least}.")
+        require("matplotlib", extra="viz")
         variants = read_variants(given.variants)
-        for path in (path for paths in variants.values() for path in paths):
-            find_model(path, given.head)  # before any work is done
+        sources = {path: find_model(path, given.head) for paths in variants.values() for path in paths}
         passages, left_out = read_passages(given.data, given.limit, given.seed)
+        # whatever is wrong shows before weights are read
+        tokenizers = {path: source.tokenizer() for path, source in sources.items()}
+        marked = {path: mark_for(source, tokenizers[path], passages, given) for path, source in sources.items()}
+        measurable(passages, list(marked.values()))
+        given.output_dir.mkdir(parents=True, exist_ok=True)
         runs, recorders = [], {}
         for label, paths in variants.items():
             recorder = GateRecorder() if given.gates else None
-            runs += [(label, *measure_run(path, passages, given, recorder)) for path in paths]
+            for path in paths:
+                measured = measure_run(sources[path].model(), tokenizers[path], marked[path], recorder)
+                runs.append((label, measured, marked[path]))
             if recorder and recorder.found:
                 recorders[label] = recorder
         report = compare(runs, passages, given.draws, given.seed)
@@ -75,19 +86,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--background", choices=BACKGROUNDS, default="light", help="[default: light]")
 
 
-def measure_run(path: str, passages: Sequence[Passage], given, recorder: GateRecorder | None) -> tuple[dict, dict]:
-    """Masses by passage id, and the passages as this model reads them."""
-    model, tokenizer = load_for_inference(path, given.head)
-    length = min(given.max_seq_length, longest_input(tokenizer, base_of(model).config))
-    marked = mark(passages, tokenizer, length, given.doc_stride)
+def mark_for(source: ModelSource, tokenizer, passages: Sequence[Passage], given) -> dict[str, Marked]:
+    """The passages as this model reads them."""
+    length = min(given.max_seq_length, longest_input(tokenizer, source.config))
+    return mark(passages, tokenizer, length, given.doc_stride)
+
+
+def measure_run(model, tokenizer, marked: dict[str, Marked], recorder: GateRecorder | None) -> dict:
+    """Masses by passage id; on an accelerator, if there is one."""
+    if torch.accelerator.is_available():
+        model = model.to(torch.accelerator.current_accelerator())
     with recorder.watch(model) if recorder else nullcontext():
-        return measure(model, tokenizer, marked, recorder), marked
+        return measure(model, tokenizer, marked, recorder)
 
 
 def write_all(report: dict, recorders: dict[str, GateRecorder], given) -> list[Path]:
     """Write figures and pictures; returns the files."""
     folder = given.output_dir
-    folder.mkdir(parents=True, exist_ok=True)
     files = write_tables(folder / "relevance", report, report["rows"])
     title = f"{report['passages']} passages of {Path(given.data).name}, 95 % bootstrap intervals"
     for queries in QUERIES:

@@ -97,6 +97,18 @@ def features(measured: np.ndarray, roles: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([whole, whole[..., :2] / counts[:, None, None]], -1)
 
 
+def measurable(passages: Sequence[Passage], runs: Sequence[Mapping[str, object]]) -> list[Passage]:
+    """The passages that all runs have; what `mark` returns tells it before anything is measured.
+
+    Raises:
+        ValueError: there is none.
+    """
+    chosen = [each for each in passages if all(each.id in run for run in runs)]
+    if not chosen:
+        raise ValueError("no passage has relevant, irrelevant and question tokens within the window of every model.")
+    return chosen
+
+
 def compare(
     runs: Sequence[tuple[str, Mapping[str, np.ndarray], Mapping[str, Marked]]],
     passages: Sequence[Passage],
@@ -112,9 +124,7 @@ def compare(
         `passages` and `contexts` (how many), `rows` (`summarise`, clustered by context), `runs` (the estimates of each
         run alone, in the order given).
     """
-    chosen = [each for each in passages if all(each.id in measured for _, measured, _ in runs)]
-    if not chosen:
-        raise ValueError("no passage has relevant, irrelevant and question tokens within the window of every model.")
+    chosen = measurable(passages, [measured for _, measured, _ in runs])
     clusters = np.unique([each.context for each in chosen], return_inverse=True)[1]
     variants: dict[str, list[np.ndarray]] = {}
     for name, measured, marked in runs:

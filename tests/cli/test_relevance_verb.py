@@ -9,6 +9,7 @@ import torch
 
 from ginets import InAConfig
 from ginets.cli import main
+from ginets.hub.load import ModelSource
 from tests.words import bert, tokenizer
 
 
@@ -112,9 +113,13 @@ def test_without_gates(folder, tmp_path, capsys):
     (("MODEL", "--limit", "1"), "no passage has relevant, irrelevant and question tokens"),
     (("MODEL", "--max-seq-length", "9"), "doc_stride is 8 and max_seq_length 9"),
     (("MODEL", "--draws", "0"), "--draws is 0; it must be at least 1"),
+    (("MODEL", "--seed", "-1"), "--seed is -1; it must be at least 0"),
     (("MODEL", "--head", "Nonsense"), "head is 'Nonsense'"),
+    (("MODEL", "--output-dir", "FILE"), "File exists"),
 ])  # fmt: skip
-def test_bad_input(folder, tmp_path, capsys, arguments, message):
+def test_bad_input_is_one_line_before_any_model_is_read(folder, tmp_path, capsys, monkeypatch, arguments, message):
+    monkeypatch.setattr(ModelSource, "model", lambda *_: pytest.fail("weights are read"))
+    arguments = [str(folder / "data.jsonl") if each == "FILE" else each for each in arguments]
     arguments = [str(folder / "model0") if each == "MODEL" else each for each in arguments]
     defaults = ["--data", str(folder / "data.jsonl"), "--doc-stride", "8", "--output-dir", str(tmp_path / "out")]
     with pytest.raises(SystemExit) as stopped:
