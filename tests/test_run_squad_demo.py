@@ -49,3 +49,23 @@ def test_bad_arguments_are_refused_before_it_trains(words, says, tmp_path, monke
     with pytest.raises(SystemExit) as caught:
         main(["--demo", "--from_scratch", "--output_dir", str(tmp_path), *words.split()])
     assert caught.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_the_table_says_what_was_trained_now(tmp_path):
+    """Not what an earlier run left in the folder."""
+    (tmp_path / "base").mkdir()
+    (variant, *_) = squad_demo.variants(8, 0.3)
+    names = (
+        "validation_exact_match",
+        "validation_f1",
+        "heldout_exact_match",
+        "heldout_f1",
+        "train_runtime",
+        "trainable_parameters",
+    )
+    figures = {f"stock_{name}": number for number, name in enumerate(names)}
+    for pretrained in (True, False):
+        lines = squad_demo.table(figures, [variant], 1.0, tmp_path, pretrained).splitlines()
+        assert any("a tiny model stands in" in line for line in lines) is not pretrained
+        (row,) = (line for line in lines if line.startswith(variant.name))
+        assert row.split()[-7:] == ["0.0", "1.0", "2.0", "3.0", "5", "4", "s"]
