@@ -36,9 +36,7 @@ def run(script: str, name: str, words: Sequence, places: Sequence, work: str, sc
         places: arguments that say where model and data lie.
         scores: names without `eval_`; those that the run gives are kept.
     """
-    words = [str(word) for word in words]
-    key = hashlib.sha256(json.dumps(words).encode()).hexdigest()[:8]
-    folder = Path(work) / f"{name}-{key}"
+    words, folder = [str(word) for word in words], folder_of(name, words, work)
     kept = folder / "figures.json"
     if not kept.exists():
         memory = peak_memory([sys.executable, str(ROOT / script), *places, "--output_dir", str(folder), *words])
@@ -50,6 +48,12 @@ def run(script: str, name: str, words: Sequence, places: Sequence, work: str, sc
         partial.write_text(json.dumps(figures), encoding="utf-8")
         partial.replace(kept)
     return json.loads(kept.read_text(encoding="utf-8"))
+
+
+def folder_of(name: str, words: Sequence, work: str) -> Path:
+    """Where a cell is kept."""
+    key = hashlib.sha256(json.dumps([str(word) for word in words]).encode()).hexdigest()[:8]
+    return Path(work) / f"{name}-{key}"
 
 
 def peak_memory(command: list[str]) -> int:

@@ -9,12 +9,15 @@ data that is scored. Models stay in `--work`, for `ginets relevance` and `ginets
 others are compared to.
 """
 
+import json
 from functools import partial
 from pathlib import Path
 
-from cells import GATES, LORA, check_variants, ina, run, table
+from cells import GATES, LORA, check_variants, folder_of, ina, run, table
 from transformers import AutoConfig
 
+from ginets.data.squad import read_golds
+from ginets.metrics.squad import evaluate_v2
 from paired import arguments, report
 
 
@@ -29,7 +32,7 @@ VARIANTS = {
 }
 SCORES = (
     "exact", "f1", "exact_match", "HasAns_exact", "HasAns_f1", "NoAns_exact", "best_exact", "best_exact_thresh",
-    "best_f1", "best_f1_thresh", "loss",
+    "best_f1", "best_f1_thresh", "loss", "span_exact", "span_f1",
 )  # fmt: skip
 
 
@@ -46,7 +49,17 @@ def cell(options, seed: int, variant: str) -> dict[str, float]:
     places = ["--model_name_or_path", options.model, "--config_name", config_without_dropout(options)]
     places += ["--train_file", data / "train.json", "--validation_file", data / "dev.json"]
     name = f"squad-{options.version}-{variant}-{seed}"
-    return run("run_squad.py", name, words, places, options.work, SCORES)
+    figures = run("run_squad.py", name, words, places, options.work, SCORES)
+    return figures | best_spans(folder_of(name, words, options.work), data / "dev.json")
+
+
+def best_spans(folder: Path, data: Path) -> dict[str, float]:
+    """Figures of answerable questions if "no answer" is never chosen: what a model knows beside when to be silent."""
+    golds = {name: texts for name, texts in read_golds(data)[0].items() if texts}
+    nbest = json.loads((folder / "nbest_predictions.json").read_text(encoding="utf-8"))
+    spans = {name: next(each["text"] for each in nbest[name] if each["text"]) for name in golds}
+    figures = evaluate_v2(golds, spans)
+    return {"span_exact": figures["exact"], "span_f1": figures["f1"]}
 
 
 def config_without_dropout(options) -> Path:
