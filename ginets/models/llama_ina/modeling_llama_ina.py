@@ -3,6 +3,7 @@
 
 import torch
 from torch import nn
+from transformers import AutoModel
 from transformers.cache_utils import Cache
 from transformers.models.llama.modeling_llama import (
     LlamaAttention,
@@ -66,6 +67,13 @@ class LlamaInAMixin(InhibitedPreTrainedMixin):
 
     config: LlamaInAConfig
     config_class = LlamaInAConfig
+
+    def __init__(self, config: LlamaInAConfig, *args, **kwargs):
+        # The stock heads for classification and answers build their backbone through `AutoModel`, and where this file is
+        # a repository's own code nobody has registered it. By name, because config and model may come from two copies.
+        if type(config).__name__ == LlamaInAConfig.__name__:
+            AutoModel.register(type(config), LlamaInAModel, exist_ok=True)
+        super().__init__(config, *args, **kwargs)
 
     def build_backbone(self, config, stock):
         return LlamaInAModel(config)
