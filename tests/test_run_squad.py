@@ -15,6 +15,7 @@ from tests.recipes.squad_fixtures import make_model, make_squad
 ROOT = Path(__file__).resolve().parents[1]
 FILES = "--train_file train.json --validation_file dev.json"
 RUN = f"--model_name_or_path model --max_seq_length 24 --doc_stride 8 --do_train --do_eval {FILES}"
+SIMPLE = RUN.replace("train.json", "simple.json").replace("dev.json", "simple.json")
 PREDICT = "--model_name_or_path model --do_predict"
 
 BAD = {
@@ -28,6 +29,9 @@ BAD = {
     "answers missing": (RUN.replace("dev.json", "open.json"), "open.json: there is no column 'answers'"),
     "answer not where it should be": (RUN.replace("dev.json", "off.json"), "answer_start is 3, where the context has"),
     "unanswerable, but version 1": (f"{RUN} --version_2_with_negative False", "there are questions without an answer"),
+    "unanswerable in the test set alone": (f"{SIMPLE} --do_predict --test_file dev.json", "questions without an answer to predict"),
+    "adapter without a base": ("--model_name_or_path adapter --do_eval --validation_file dev.json", "has no base_model_name_or_path"),
+    "adapter that is no JSON": ("--model_name_or_path broken --do_eval --validation_file dev.json", "'broken' is not valid JSON"),
     "no room": (f"{RUN} --max_seq_length 12 --doc_stride 8", "doc_stride is 8 and max_seq_length 12"),
     "length zero": (f"{RUN} --max_seq_length 0", "--max_seq_length is 0; allowed: at least 1"),
     "stride below zero": (f"{RUN} --doc_stride -1", "--doc_stride is -1; allowed: at least 0"),
@@ -51,6 +55,10 @@ def place(tmp_path_factory):
     (make_model(folder / "model") / "model.safetensors").unlink()  # whoever reads weights says so
     for name in ("train", "dev"):
         make_squad(folder / f"{name}.json", questions=9)
+    make_squad(folder / "simple.json", questions=9, unanswerable=0)
+    for name, content in (("adapter", '{"peft_type": "LORA"}'), ("broken", "{")):
+        (folder / name).mkdir()
+        (folder / name / "adapter_config.json").write_text(content)
     row = {"id": "q", "question": "Which metal?", "context": "it was of gold."}
     (folder / "open.json").write_text(json.dumps([row]))
     (folder / "off.json").write_text(json.dumps([row | {"answers": {"text": ["gold"], "answer_start": [3]}}]))

@@ -109,7 +109,10 @@ def check_text(options: argparse.Namespace, sources: Mapping, tokenizers: Mappin
         config, tokenizer = source.config, tokenizers[label]
         encoding = encode(tokenizer, config, *text, options.max_length)
         count = len(encoding["input_ids"])
-        shape = (config.num_hidden_layers, config.num_attention_heads, count, count)
+        layers, heads = (getattr(config, name, None) for name in ("num_hidden_layers", "num_attention_heads"))
+        if not layers or not heads:
+            raise ValueError(f"{label}: a {config.model_type} model has no layers with heads of attention.")
+        shape = (layers, heads, count, count)
         planned[label] = attention_of(tokenizer, encoding, np.broadcast_to(np.float32(0), shape), *text)
     compare(planned, options.layers, options.head, options.mask_special)
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
 from transformers.utils import cached_file
 
@@ -163,13 +164,19 @@ def read_weights(auto: type, name: str, config: PreTrainedConfig, **options) -> 
     Args:
         auto: Auto class of the head.
         options: of `from_pretrained`.
+
+    Raises:
+        OSError: there are none, or they cannot be read.
     """
     known = type(config) in auto._model_mapping  # else it is the own code of a repository
     prefix = getattr(auto._model_mapping[type(config)], "base_model_prefix", None) if known else None
     renamed = {"key_mapping": {r"^model\.": "transformer."}} if prefix == "transformer" else {}
-    model, found = auto.from_pretrained(
-        name, config=config, use_safetensors=True, output_loading_info=True, **renamed, **options
-    )
+    try:
+        model, found = auto.from_pretrained(
+            name, config=config, use_safetensors=True, output_loading_info=True, **renamed, **options
+        )
+    except SafetensorError as error:
+        raise OSError(f"damaged file: {error}") from error
     if renamed:  # transformers would save it under the names that it found
         model._weight_conversions = None
     return model, found

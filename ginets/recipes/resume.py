@@ -80,8 +80,12 @@ def last_complete(folder: Path) -> str | None:
 
 
 def read_state(checkpoint: str) -> dict:
-    """How far the run of a checkpoint had come."""
-    return json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
+    """How far the run of a checkpoint had come. Raises `ArgumentsError` if its file cannot be read."""
+    file = Path(checkpoint) / "trainer_state.json"
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArgumentsError(f"{file} is not valid JSON ({error}); name an earlier checkpoint.") from error
 
 
 def is_complete(state: dict, training_args: RecipeTrainingArguments) -> bool:

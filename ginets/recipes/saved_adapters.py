@@ -47,8 +47,21 @@ class SavedAdapter:
 
     @property
     def content(self) -> dict:
-        """What its `adapter_config.json` says."""
-        return json.loads(Path(self.file(CONFIG)).read_text(encoding="utf-8"))
+        """What its `adapter_config.json` says.
+
+        Raises:
+            ArgumentsError: it is no JSON, or names neither method nor base.
+        """
+        try:
+            content = json.loads(Path(self.file(CONFIG)).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ArgumentsError(
+                f"the {CONFIG} of the adapter at {self.path!r} is not valid JSON ({error})."
+            ) from error
+        for name in ("peft_type", "base_model_name_or_path"):
+            if not content.get(name):
+                raise ArgumentsError(f"the {CONFIG} of the adapter at {self.path!r} has no {name}.")
+        return content
 
     @property
     def method(self) -> str:

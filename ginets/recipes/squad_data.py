@@ -150,12 +150,19 @@ def make_splits(
         longest: tokens of a window.
 
     Raises:
-        ArgumentsError: version_2_with_negative is false, but a question has no answer.
+        ArgumentsError: by the rules of 1.1, but a question has no answer.
     """
     unanswerable = has_unanswerable(examples)
     version_2 = unanswerable if data_args.version_2_with_negative is None else data_args.version_2_with_negative
     if unanswerable and not version_2:
         raise ArgumentsError("--version_2_with_negative is False, but there are questions without an answer.")
+    asked = examples.get("test")
+    known = asked["answers"] if asked is not None and "answers" in asked.column_names else ()
+    if not version_2 and not all(answers["text"] for answers in known):
+        raise ArgumentsError(
+            "there are questions without an answer to predict; give --version_2_with_negative, or leave out the column "
+            "answers where they are not known."
+        )
     build = partial(build_features, tokenizer=tokenizer, max_seq_length=longest, doc_stride=data_args.doc_stride)
     names = ("n_best_size", "max_answer_length", "null_score_diff_threshold")
     reading = {name: getattr(data_args, name) for name in names}

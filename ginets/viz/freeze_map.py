@@ -23,7 +23,12 @@ def read_freeze_log(path: str | os.PathLike) -> dict[tuple[str, str], int]:
         rows = csv.DictReader(file)
         if missing := {"step", "module", "matrix"} - set(rows.fieldnames or ()):
             raise ValueError(f"{path} is no freeze log: it lacks the columns {', '.join(sorted(missing))}.")
-        return {(row["module"], row["matrix"]): int(row["step"]) for row in rows}
+        frozen = {}
+        for row in rows:
+            if not row["module"] or not row["matrix"] or not row["step"].isdigit():
+                raise ValueError(f"{path}, line {rows.line_num}: must have a step (a number), a module and a matrix.")
+            frozen[row["module"], row["matrix"]] = int(row["step"])
+        return frozen
 
 
 def cells(frozen: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:

@@ -131,6 +131,9 @@ def test_pickles_are_refused(adapted, tmp_path):
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
     with pytest.raises(ValueError, match=r"no adapter at .*there is no adapter_model.safetensors"):
         load_for_inference(str(folder))
+    (tmp_path / "base" / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"no weights at .*damaged file"):
+        load_for_inference(str(tmp_path / "base"))
     (tmp_path / "base" / "model.safetensors").unlink()
     torch.save({}, tmp_path / "base" / "pytorch_model.bin")
     with pytest.raises(ValueError, match="no weights at"):

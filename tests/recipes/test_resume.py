@@ -37,6 +37,13 @@ def test_an_incomplete_checkpoint_that_was_named_is_refused(folder):
         found(folder, str(folder / "checkpoint-15"))
 
 
+def test_a_damaged_checkpoint_of_a_finished_run(folder):
+    (folder / "all_results.json").write_text("{}")
+    (folder / "checkpoint-10" / "trainer_state.json").write_text("{")
+    with pytest.raises(ArgumentsError, match=r"checkpoint-10/trainer_state\.json is not valid JSON"):
+        found(folder, "auto")
+
+
 @pytest.mark.parametrize(("file", "adapter", "says"), [
     ("config.json", "lora", "holds a complete model, and this run trains an adapter; name another folder"),
     ("adapter_config.json", "none", "holds an adapter, and this run trains a complete model; name another folder"),

@@ -20,6 +20,10 @@ def test_log_is_read_back(tmp_path):
     (tmp_path / "other.csv").write_text("step,loss\n1,2\n")
     with pytest.raises(ValueError, match=r"other\.csv is no freeze log: it lacks the columns matrix, module"):
         read_freeze_log(tmp_path / "other.csv")
+    for row in ("x,a.0.b,A", "3"):
+        (tmp_path / "bad.csv").write_text(f"step,module,matrix\n{row}\n")
+        with pytest.raises(ValueError, match=r"bad\.csv, line 2: must have a step"):
+            read_freeze_log(tmp_path / "bad.csv")
 
 
 def test_cells():
