@@ -16,8 +16,16 @@ EXTRAS = {
     "nlg": ["sacrebleu>=2.4", "pycocoevalcap>=1.2,<2"],
     "viz": ["matplotlib>=3.9"],
     "ray": ["ray>=2.40"],
-    "serve": ["fastapi>=0.115", "uvicorn>=0.30"],
-    "dev": ["pytest-xdist>=3.6", "hypothesis>=6.100", "setuptools>=77", "ruff==0.17.5", "transformers-mlinter==0.1.5"],
+    "serve": ["fastapi>=0.132", "uvicorn>=0.40", "prometheus-client>=0.21", "jinja2>=3.1", "datasets>=5.2"],
+    "dev": [
+        "pytest-xdist>=3.6",
+        "httpx>=0.28",
+        "openai>=3",
+        "hypothesis>=6.100",
+        "setuptools>=77",
+        "ruff==0.17.5",
+        "transformers-mlinter==0.1.5",
+    ],
 }
 
 setup(

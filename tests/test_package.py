@@ -12,7 +12,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # what may import what: a folder imports those to its right (and itself)
-LAYERS = ["cli", "sweep", "recipes", "generation", ("data", "metrics", "viz", "hub"), "tuners", "models", "ops"]
+LAYERS = [
+    "cli",
+    "sweep",
+    "serve",
+    "recipes",
+    "generation",
+    ("data", "metrics", "viz", "hub"),
+    "tuners",
+    "models",
+    "ops",
+]
 
 
 def python(code: str, *arguments, **options) -> subprocess.CompletedProcess:

@@ -16,6 +16,7 @@ VERBS = {
     "convert": "an InA adapter of the original code to ours: ginets convert SRC DST",
     "generate": "what a language model writes for a task: ginets generate MODEL --task TASK --data FILE --output FILE",
     "chat": "talk to a language model: ginets chat MODEL",
+    "serve": "models over HTTP, language models in the form of OpenAI's API: ginets serve MODEL [MODEL ...]",
     "eval": "score a file of predictions: ginets eval squad|nlg|math … DATA PREDICTIONS",
     "check-leak": "questions that two files share: ginets check-leak TRAIN TEST",
     "heatmap": "draw the attention of variants of a model on a text: ginets heatmap VARIANT ... --text TEXT",

@@ -103,6 +103,20 @@ def read_answers(
     )
 
 
+def best_spans(
+    features, logits: tuple[np.ndarray, np.ndarray], n_best_size: int = 20, max_answer_length: int = 30
+) -> tuple[list[tuple[int, int, float]], float]:
+    """Of one question: characters [start, end) and score of its best candidates, best first; and its null score.
+
+    `features` and `logits` as in `read_answers`; there may be no candidate.
+    """
+    _check(features, logits, n_best_size=n_best_size, max_answer_length=max_answer_length)
+    found, nulls = _search(features, logits, n_best_size, max_answer_length)
+    found = found.take(_ranked(found.example, found.score)[0][:n_best_size])
+    columns = (found.char_start, found.char_end, found.score)
+    return list(zip(*(column.tolist() for column in columns), strict=True)), float(nulls.score[0])
+
+
 class _Candidates(NamedTuple):
     """Spans of characters as columns: question, score, logits, text; the empty span [0, 0) is "no answer"."""
 

@@ -1,0 +1,164 @@
+"""What is refused, with which code; what the log and the figures say."""
+
+import json
+import logging
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ginets.serve.limits import Limits
+from ginets.serve.log import JsonLines
+from tests.serve.conftest import open_client
+from tests.serve.models import served
+
+
+CLASSIFY = "/v1/classify"
+
+
+@pytest.fixture(scope="module")
+def small(zoo):
+    limits = Limits(body_bytes=2000, inputs=3, attention_tokens=4, concurrency=2, seconds=0.5)
+    with open_client(served("cls", zoo["cls"], limits), limits=limits, key="secret") as client:
+        client.headers["Authorization"] = "Bearer secret"
+        yield client
+
+
+def refused(answer, status: int) -> dict:
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"} and error["message"]
+    return error
+
+
+def test_codes(small):
+    post = lambda **options: small.post(CLASSIFY, **options)  # noqa: E731
+    assert post(json={"inputs": "good"}).status_code == 200
+    assert refused(post(json={"inputs": "good"}, headers={"Authorization": "Bearer no"}), 401)["type"] == "authentication_error"  # fmt: skip
+    assert refused(post(json={"inputs": "good"}, headers={"Host": "evil.example"}), 400)["code"] == "bad_host"
+    assert refused(post(json={"inputs": "good " * 500}), 413)["code"] == "body_size"
+    refused(post(content=iter([b'{"inputs": "', b"a " * 1500, b'"}']), headers={"content-type": "application/json"}), 413)  # fmt: skip
+    assert refused(post(json={"inputs": ["good"] * 4}), 400)["code"] == "too_many_inputs"
+    assert refused(post(json={"inputs": "a b c d", "attention": True}), 400)["code"] == "context_length_exceeded"
+    assert refused(post(json={"inputs": "  "}), 400)["code"] == "empty"
+    assert refused(post(json={"inputs": "good", "model": "../../etc"}), 404)["code"] == "model_not_found"
+    assert refused(post(json={"inputs": "good", "model": "cls:other"}), 404)["code"] == "model_not_found"
+    assert "classify" in refused(small.post("/v1/completions", json={"prompt": "a"}), 400)["message"]
+    refused(small.get("/nothing"), 404)
+    refused(small.get(CLASSIFY), 405)
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"{", b"[]", b'"text"', b"\xff\xfe", b"[" * 900, b'{"inputs": "\\ud800"}', b'{"\\ud800": 1}', b'{"inputs": NaN}',
+    b'{"inputs": []}', b'{"inputs": {"text": 1}}', b'{"inputs": "a", "trust_remote_code": true}', b'{"inputs": null}',
+    b'{"inputs": "a", "model": "\\u0000"}', b'{"inputs": ' + b"9" * 900 + b"}",
+])  # fmt: skip
+def test_malformed_bodies(small, content):
+    answer = small.post(CLASSIFY, content=content, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 404, 422)
+    assert answer.json()["error"]["message"]
+
+
+def test_a_form_of_a_foreign_page_is_not_read(small):
+    """Pages elsewhere can send this type without being asked; and answers never allow them to read."""
+    answer = small.post(CLASSIFY, content=b'{"inputs": "good"}', headers={"content-type": "text/plain", "Origin": "http://evil.example"})  # fmt: skip
+    assert answer.status_code == 422
+    answer = small.options(
+        CLASSIFY, headers={"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+    )
+    assert answer.status_code == 405
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_state_needs_no_key(small):
+    for path, status in (("/health", 200), ("/ready", 200), ("/metrics", 401), ("/docs", 401), ("/v1/models", 401)):
+        assert small.get(path, headers={"Authorization": ""}).status_code == status
+    assert [each["id"] for each in small.get("/v1/models").json()["data"]] == ["cls"]
+    assert "/v1/classify" in small.get("/openapi.json").json()["paths"]
+
+
+def test_time_and_concurrency(small):
+    """While the model is busy: two wait until their time is up, the third is sent away; what was given up never runs."""
+    service = small.app.state.service
+    gate, ran = threading.Event(), []
+    model = service.models["cls"]
+    work = type(model).run
+    model.run = lambda rows: (ran.append(len(rows)), gate.wait(10), work(model, rows))[-1]
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            first = [pool.submit(small.post, CLASSIFY, json={"inputs": "good"}) for _ in range(2)]
+            while service.in_progress < 2:
+                time.sleep(0.01)
+            busy = small.post(CLASSIFY, json={"inputs": "good"})
+            assert refused(busy, 429)["type"] == "rate_limit_error" and busy.headers["retry-after"] == "1"
+            codes = [refused(each.result(), 504)["code"] for each in first]
+        assert codes == ["timeout"] * 2
+        assert refused(small.post(CLASSIFY, json={"inputs": "good"}), 504)
+    finally:
+        gate.set()
+        del model.run
+    assert small.post(CLASSIFY, json={"inputs": "good"}).status_code == 200
+    assert sum(ran) <= 2
+
+
+def test_a_failure_is_500_and_says_no_more(small, caplog):
+    model = small.app.state.service.models["cls"]
+    model.answer = lambda row, logits: {}["the secret text"]
+    try:
+        error = refused(small.post(CLASSIFY, json={"inputs": "good"}), 500)
+    finally:
+        del model.answer
+    assert error["type"] == "server_error" and "secret text" not in error["message"]
+    (record,) = [record for record in caplog.records if record.exc_info]
+    line = json.loads(JsonLines().format(record))
+    assert line["error"] == "KeyError" and line["places"] and "secret" not in json.dumps(line)
+    assert "secret text" in json.loads(JsonLines(texts=True).format(record))["details"]
+
+
+def test_log(zoo, caplog):
+    for texts in (False, True):
+        caplog.clear()
+        with caplog.at_level(logging.INFO), open_client(served("cls", zoo["cls"]), log_texts=texts) as client:
+            client.post(CLASSIFY, json={"inputs": "great film"})
+        lines = [json.loads(JsonLines(texts).format(record)) for record in caplog.records]
+        (line,) = [line for line in lines if line.get("path") == CLASSIFY]
+        assert (line["status"], line["model"], line["tokens"]) == (200, "cls", 4) and line["ms"] > 0
+        assert ("great film" in json.dumps(lines)) == texts
+
+
+def test_figures(zoo):
+    with open_client(served("cls", zoo["cls"])) as client:
+        for _ in range(3):
+            client.post(CLASSIFY, json={"inputs": ["good", "bad film"]})
+        client.get("/no/such/path")
+        text = client.get("/metrics").text
+    assert 'ginets_requests_total{path="/v1/classify",status="200"} 3.0' in text
+    assert 'ginets_requests_total{path="other",status="404"} 1.0' in text
+    assert 'ginets_request_seconds_count{path="/v1/classify"} 3.0' in text
+    assert 'ginets_tokens_total{direction="read",model="cls"} 21.0' in text
+    assert 'ginets_batch_rows_sum{model="cls"} 6.0' in text
+    assert re.search(r'ginets_queue_rows\{model="cls"\} 0.0', text)
+
+
+def test_readiness(zoo):
+    model = served("cls", zoo["cls"])
+    gate = threading.Event()
+    model.warm_up = lambda: gate.wait(10)
+    with open_client(model, ready=False) as client:
+        assert client.get("/health").status_code == 200
+        assert refused(client.get("/ready"), 503)["message"] == "warming up"
+        refused(client.post(CLASSIFY, json={"inputs": "good"}), 503)
+        gate.set()
+        while client.get("/ready").status_code != 200:
+            time.sleep(0.01)
+        client.app.state.service.draining = True
+        assert refused(client.get("/ready"), 503)["message"] == "draining"
+        answer = client.post(CLASSIFY, json={"inputs": "good"})
+        assert answer.status_code == 200 and answer.headers["connection"] == "close"
+
+
+def test_limits_are_checked():
+    with pytest.raises(ValueError, match="batch_rows is 0"):
+        Limits(batch_rows=0)

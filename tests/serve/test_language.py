@@ -1,0 +1,152 @@
+"""Completions and chat, against `Writer`, which the tests of generation hold to transformers."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ginets.data.templates import ALPACA
+from ginets.generation.decoding import Decoding
+from ginets.generation.writer import load_writer
+from ginets.serve.text import TextFeed
+from tests.real_tokenizers import TOKENIZERS
+from tests.serve.conftest import open_client
+from tests.serve.models import served
+from tests.serve.test_batching import figure
+
+
+PROMPTS = ["a b", "c d e f g", "h", "p o n", "k k k k k k k", "b a"]
+GREEDY = {"model": "gpt", "temperature": 0}
+
+
+def complete(client, **body) -> dict:
+    answer = client.post("/v1/completions", json=GREEDY | body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def events(client, path: str, **body) -> list[dict]:
+    with client.stream("POST", path, json=GREEDY | {"stream": True} | body) as answer:
+        lines = [line.removeprefix("data: ") for line in answer.iter_lines() if line]
+    assert lines.pop() == "[DONE]"
+    return [json.loads(line) for line in lines]
+
+
+def written(folder: str, prompt: str | list[int], tokens: int) -> str:
+    """What stock transformers writes, greedily; without special tokens."""
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer(prompt)["input_ids"] if isinstance(prompt, str) else prompt
+    output = model.eval().generate(torch.tensor([ids]), max_new_tokens=tokens, do_sample=False, pad_token_id=0)
+    return tokenizer.decode(output[0, len(ids) :], skip_special_tokens=True)
+
+
+def test_completions_meet_in_batches(zoo):
+    """Each with its own number of tokens; as alone."""
+    model = served("gpt", zoo["gpt"])
+    bodies = [{"prompt": prompt, "max_tokens": 3 + 2 * at} for at, prompt in enumerate(PROMPTS)]
+    with open_client(model) as client, ThreadPoolExecutor(len(PROMPTS)) as pool:
+        answers = list(pool.map(lambda body: complete(client, **body), bodies))
+        assert figure(client, "ginets_batch_rows_count") < len(PROMPTS)
+        assert figure(client, 'ginets_tokens_total{direction="written"') == sum(each["usage"]["completion_tokens"] for each in answers)  # fmt: skip
+    for body, answer in zip(bodies, answers, strict=True):
+        (choice,) = answer["choices"]
+        assert choice["text"].split() == written(zoo["gpt"], body["prompt"], body["max_tokens"]).split()
+        short = answer["usage"]["completion_tokens"] < body["max_tokens"]
+        assert choice["finish_reason"] == "stop" or not short
+    assert len({answer["choices"][0]["text"] for answer in answers}) > 2
+
+
+def test_several_prompts(client):
+    both = complete(client, prompt=PROMPTS[:2], max_tokens=5)["choices"]
+    assert [each["index"] for each in both] == [0, 1]
+    assert [each["text"] for each in both] == [complete(client, prompt=p, max_tokens=5)["choices"][0]["text"] for p in PROMPTS[:2]]  # fmt: skip
+
+
+def test_stream_is_the_same_text(client):
+    body = {"prompt": "c d e f g", "max_tokens": 12}
+    whole = complete(client, **body)
+    pieces = events(client, "/v1/completions", **body, stream_options={"include_usage": True})
+    assert pieces[-1]["usage"] == whole["usage"] and pieces[-1]["choices"] == []
+    assert "".join(each["choices"][0]["text"] for each in pieces[:-1]) == whole["choices"][0]["text"]
+    assert pieces[-2]["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"]
+    assert len(pieces) > 5
+
+
+def test_stop(client):
+    whole = complete(client, prompt="c d e f g", max_tokens=12)["choices"][0]["text"]
+    stop = whole[5:8]
+    cut = complete(client, prompt="c d e f g", max_tokens=12, stop=["zzz", stop])["choices"][0]
+    assert cut["text"] == whole[: whole.index(stop)] and cut["finish_reason"] == "stop"
+    streamed = events(client, "/v1/completions", prompt="c d e f g", max_tokens=12, stop=stop)
+    assert "".join(each["choices"][0]["text"] for each in streamed) == cut["text"]
+
+
+def test_seed(client, zoo):
+    body = {"prompt": "a b", "max_tokens": 20, "temperature": 1.5}
+    first, again, other = (complete(client, **body, seed=seed)["choices"][0]["text"] for seed in (1, 1, 2))
+    assert first == again != other
+    write = load_writer(zoo["gpt"], Decoding(20, sample=True, temperature=1.5))
+    (expected,) = write([write.tokenizer("a b")["input_ids"]], seed=1)
+    assert first.strip() == expected
+
+
+@pytest.mark.parametrize("model", ["gpt", "plain"])
+def test_chat(client, zoo, model):
+    """By the chat template of the tokenizer; by Alpaca's where there is none."""
+    messages = [{"role": "user", "content": "a b"}, {"role": "assistant", "content": "c"}, {"role": "user", "content": [{"type": "text", "text": "d"}]}]  # fmt: skip
+    answer = client.post("/v1/chat/completions", json={"model": model, "messages": messages, "max_tokens": 9, "temperature": 0})  # fmt: skip
+    assert answer.status_code == 200, answer.text
+    choice = answer.json()["choices"][0]
+    tokenizer = AutoTokenizer.from_pretrained(zoo[model])
+    if model == "gpt":
+        ids = tokenizer("u a b <end> a c <end> u d <end> a")["input_ids"]
+    else:
+        ids = tokenizer(ALPACA.prompt("a b"))["input_ids"] + tokenizer("c <end>")["input_ids"] + tokenizer(ALPACA.prompt("d"))["input_ids"]  # fmt: skip
+    assert answer.json()["usage"]["prompt_tokens"] == len(ids)
+    assert choice["message"]["role"] == "assistant"
+    assert choice["message"]["content"].split() == written(zoo[model], ids, 9).split()
+
+
+def test_chat_stream(client):
+    body = {"messages": [{"role": "system", "content": "h"}, {"role": "user", "content": "a b"}], "max_tokens": 9}
+    whole = client.post("/v1/chat/completions", json=GREEDY | body).json()["choices"][0]
+    deltas = [each["choices"][0]["delta"] for each in events(client, "/v1/chat/completions", **body)]
+    assert deltas[0]["role"] == "assistant"
+    assert "".join(each["content"] for each in deltas) == whole["message"]["content"] != ""
+
+
+def test_refusals(client):
+    def refusal(path="/v1/completions", **body):
+        answer = client.post(path, json=GREEDY | body)
+        assert 400 <= answer.status_code < 500
+        return answer.json()["error"]
+
+    assert refusal(prompt="a " * 250, max_tokens=20)["code"] == "context_length_exceeded"
+    assert refusal(prompt="a", max_tokens=5000)["code"] == "max_tokens"
+    assert refusal(prompt="")["code"] == "empty"
+    assert "n" in refusal(prompt="a", n=2)["message"]
+    assert "top" in refusal(prompt="a", top_p=0)["message"]
+    for roles in (["assistant"], ["user", "user"], ["user", "system"], ["user", "assistant"], ["system"]):
+        messages = [{"role": role, "content": "a"} for role in roles]
+        assert refusal("/v1/chat/completions", messages=messages)["code"] == "bad_messages"
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "llama", "llama, bos"])
+@pytest.mark.parametrize("stop", [(), ("\n\n", "¿")])
+def test_pieces_make_the_text(data_dir, name, stop):
+    """Half characters and blanks between tokens, of real tokenizers."""
+    tokenizer = TOKENIZERS[name](data_dir)
+    text = "Grüße, 你好 🙂🙂 and  two blanks.\n Ende ¿ and more"
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    pieces = []
+    feed = TextFeed(tokenizer, len(ids), set(), stop, pieces.append)
+    for token in ids:
+        feed.put(token)
+    expected = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    if stop and "¿" in expected:
+        assert feed.finish_reason == "stop"
+        expected = expected.partition("¿")[0]
+    assert "".join(pieces) == feed.text == expected
+    assert len(pieces) > 3
