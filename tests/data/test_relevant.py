@@ -71,6 +71,8 @@ def test_of_a_long_passage_the_window_with_most_relevant_tokens_is_taken():
     assert roles(Passage("x", "a", context, ((6, 7),)), **options) in ("sqsiiiris", "sqsriiiis")
     assert roles(Passage("x", "a", context, ((0, 1), (2, 3), (14, 15))), **options) == "sqsrriiis"
     assert roles(Passage("x", "a", context, ((0, 1), (12, 13), (14, 15))), **options) == "sqsiiirrs"
+    # windows of 6: "e" is the fifth token of a–f and the first of the shorter e–h, nearer to the middle of that
+    assert roles(Passage("x", "a", context, ((8, 9),)), max_seq_length=10, doc_stride=2) == "sqsriiis"
 
 
 def test_passages_without_irrelevant_tokens_are_left_out():

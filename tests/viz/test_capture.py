@@ -58,3 +58,14 @@ def test_labels_are_text():
     assert "red" in labels and "bag" in labels and not set("ĠĊÃ") & set("".join(labels))
     assert labels.count("ü") + labels.count("##ü") == 2  # two bytes
     assert "⏎" in labels and "␣" in labels
+
+
+def test_token_types_reach_the_model():
+    model, tokenizer = words.bert(), words.tokenizer()
+    plain = capture(model, tokenizer, "a b", "c d")
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    typed = capture(model, tokenizer, "a b", "c d")
+    ids = tokenizer("a b", "c d", return_tensors="pt")
+    assert ids["token_type_ids"].tolist() == [[0, 0, 0, 0, 1, 1, 1]]
+    np.testing.assert_array_equal(typed.weights, torch.cat(attention_weights(model, **ids)).numpy())
+    assert not np.allclose(typed.weights, plain.weights, atol=1e-3)

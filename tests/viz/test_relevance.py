@@ -259,3 +259,11 @@ def test_real_model_on_real_passages(minilm, data_dir):
         for layer in (0, 5):
             wanted = naive_masses(seen.weights[layer], marked[each.id].roles)
             np.testing.assert_allclose(measured[each.id][layer], wanted, atol=1e-5)
+
+
+def test_differences_are_those_to_the_first_variant():
+    values = {name: np.full((4, 3, 2, 6), value) for name, value in (("a", 0.1), ("b", 0.2), ("c", 0.4))}
+    rows = [row for row in summarise(values, np.arange(4), 20) if row["figure"] == "irrelevant"]
+    for name, difference in (("a", None), ("b", 0.1), ("c", 0.3)):
+        found = [row["difference"] for row in rows if row["variant"] == name]
+        assert found == [difference and pytest.approx(difference)] * len(found)
