@@ -15,6 +15,7 @@ EXTRAS = {
     "train": ["datasets>=5.2", "scikit-learn>=1.5", "scipy>=1.13", "pyyaml>=6", "matplotlib>=3.9"],
     "nlg": ["sacrebleu>=2.4", "pycocoevalcap>=1.2,<2"],
     "viz": ["matplotlib>=3.9"],
+    "onnx": ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.22"],
     "ray": ["ray>=2.40"],
     "serve": ["fastapi>=0.132", "uvicorn>=0.40", "prometheus-client>=0.21", "jinja2>=3.1", "datasets>=5.2"],
     "dev": [

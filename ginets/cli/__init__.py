@@ -13,6 +13,8 @@ VERBS = {
     "sweep": "run a grid of trainings, finished cells are kept: ginets sweep SWEEP.yaml [name=value ...]",
     "fold": "Llama + InA adapter to a native model: ginets fold BASE ADAPTER FOLDER",
     "to-lora": "an adapter to plain LoRA, where that is exact: ginets to-lora BASE ADAPTER FOLDER",
+    "publish": "a trained model or adapter as a folder for its users, and to the Hub: ginets publish RUN",
+    "verify": "check a published model, with and without ginets: ginets verify FOLDER|REPO",
     "convert": "an InA adapter of the original code to ours: ginets convert SRC DST",
     "generate": "what a language model writes for a task: ginets generate MODEL --task TASK --data FILE --output FILE",
     "chat": "talk to a language model: ginets chat MODEL",
