@@ -60,7 +60,9 @@ def run(
         raise ArgumentsError("--classifier_lr is for models with a head for a task; language models have none.")
     settle_metric(training_args, FIGURES)
     config = load_config(model_args, gate_args)
+    padding = config.pad_token_id
     tokenizer = load_tokenizer(model_args, config)
+    config.pad_token_id = padding  # an embedding does not train the row it pads with, and the end token is learnt
     hub_options = {"cache_dir": model_args.cache_dir, "token": model_args.token}
     rows = load_rows(task, data_args, training_args, tokenizer, **hub_options)
     longest = longest_input(data_args.max_seq_length, tokenizer, config)

@@ -112,6 +112,19 @@ def test_resuming_equals_an_uninterrupted_run(place, tmp_path):
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
 
+def test_end_token_is_learnt_where_it_also_pads(place, tmp_path):
+    """A Llama without a padding token: an embedding gives no gradient to the row that it is told to pad with."""
+    config = LlamaConfig(**LLAMA, **SHARED | {"pad_token_id": None}, max_position_embeddings=64)
+    LlamaForCausalLM(config).save_pretrained(place / "bare")
+    tokenizer = make_tokenizer()
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(place / "bare")
+    main(words(place, tmp_path / "out", model="bare", epochs=1))
+    before, after = (load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
+                     for folder in (place / "bare", tmp_path / "out"))  # fmt: skip
+    assert not torch.equal(before[config.eos_token_id], after[config.eos_token_id])
+
+
 def test_packing_trains_on_the_same_rows_and_other_lengths(place, tmp_path):
     figures = main(words(place, tmp_path / "packed", "--packing", "--max_seq_length", "30", epochs=60))
     assert figures["train_samples"] == 8  # 30 rows of 7 tokens, four in each block of 30
