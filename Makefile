@@ -37,7 +37,7 @@ $(VENV)/.train: $(VENV)/.torch setup.py
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.train setup.py
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[train,adapters,quant,nlg,viz,dev]"
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[train,adapters,quant,nlg,viz,serve,dev]"
 	touch $@
 
 clean:

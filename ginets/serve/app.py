@@ -102,7 +102,7 @@ def add_state(app: FastAPI, service: Service) -> None:
 
 
 def add_encoders(app: FastAPI, service: Service) -> None:
-    async def each(request: Request, asked: schemas.TextsRequest, head: str, finish=lambda result: result) -> dict:
+    async def each(request: Request, asked: schemas.TextsRequest, head: str, **options) -> dict:
         """One row for each text; they meet those of other requests in batches."""
         served, adapter = service.find(asked.model, head)
         several = isinstance(asked.inputs, list)
@@ -112,12 +112,12 @@ def add_encoders(app: FastAPI, service: Service) -> None:
             raise RequestError(400, message, "too_many_inputs", "inputs")
         texts = [(one, None) if isinstance(one, str) else (one.text, one.text_pair) for one in inputs]
         rows = [
-            await service.read(served, served.read, *pair, asked.truncate, adapter, f"inputs[{at}]" if several else "inputs")
+            await service.read(served, served.read, *pair, asked.truncate, adapter, f"inputs[{at}]" if several else "inputs", **options)
             for at, pair in enumerate(texts)
         ]  # fmt: skip
         note(request, served.name, adapter, sum(row.length for row in rows), texts)
         jobs = [Job(served.run, row, served.key(adapter), 1, row.length) for row in rows]
-        results = [finish(result) for result in await service.run(served, jobs)]
+        results = await service.run(served, jobs)
         if asked.attention:
             maps = await service.attention(served, texts, adapter)
             results = [result | {"attention": found} for result, found in zip(results, maps, strict=True)]
@@ -142,9 +142,7 @@ def add_encoders(app: FastAPI, service: Service) -> None:
     @app.post("/v1/fill-mask", tags=["encoders"])
     async def fill_mask(request: Request, asked: schemas.FillRequest) -> schemas.FillLists:
         """The likeliest words in place of the mask token."""
-        return await each(
-            request, asked, "MaskedLM", lambda found: {"masks": [one[: asked.top_k] for one in found["masks"]]}
-        )
+        return await each(request, asked, "MaskedLM", top_k=asked.top_k)
 
     @app.post("/v1/answer", tags=["encoders"])
     async def answer(request: Request, asked: schemas.AnswerRequest) -> schemas.Answer:

@@ -1,5 +1,6 @@
 """What each head reads and answers. A request becomes rows, rows are batched, their outputs become answers."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,11 +31,12 @@ class Encoder(Served):
         row.source = (text, encoding)
         return row
 
-    def run(self, rows: Sequence[Row], **options) -> list[dict]:
+    def run(self, rows: Sequence[Row]) -> list[dict]:
         return [self.answer(row, outputs["logits"]) for row, outputs in zip(rows, self.forward(rows), strict=True)]
 
-    def answer(self, row: Row, logits: np.ndarray):
-        raise NotImplementedError
+    @abstractmethod
+    def answer(self, row: Row, logits: np.ndarray) -> dict:
+        """What the logits of a row say; they have no padding."""
 
     def label(self, number: int) -> str:
         return str(self.config.id2label.get(number, number))
@@ -100,27 +102,31 @@ def finished(entity: dict, text: str) -> dict:
 class FillMask(Encoder):
     """The likeliest tokens in place of each mask."""
 
-    MOST = 100
+    MOST = 16  # masks in a text
 
-    def read(self, text: str, text_pair: str | None, truncate: bool, adapter: str | None, place: str) -> Row:
-        row = super().read(text, text_pair, truncate, adapter, place)
-        if self.reader.mask_token_id not in row.inputs["input_ids"]:
-            message = f"{place} has no {self.reader.mask_token}, the mask of this model."
-            raise RequestError(400, message, "no_mask", place)
+    def read(self, *args, top_k: int = 5) -> Row:
+        row, place = super().read(*args), args[-1]
+        masks = row.inputs["input_ids"].count(self.reader.mask_token_id)
+        if not 1 <= masks <= self.MOST:
+            message = f"{place} has {masks} masks; it needs 1 to {self.MOST}. The mask of this model: {self.reader.mask_token}"
+            raise RequestError(400, message, "no_mask" if not masks else "too_many_masks", place)
+        row.source = top_k
         return row
 
     def answer(self, row: Row, logits: np.ndarray) -> dict:
         ids = row.inputs["input_ids"]
-        return {"masks": [self.fills(ids, at, logits[at]) for at in np.flatnonzero(np.array(ids) == self.tokenizer.mask_token_id)]}  # fmt: skip
+        places = [at for at, token in enumerate(ids) if token == self.tokenizer.mask_token_id]
+        return {"masks": [self.fills(ids, at, logits[at], row.source) for at in places]}
 
-    def fills(self, ids: list[int], at: int, logits: np.ndarray) -> list[dict]:
+    def fills(self, ids: list[int], at: int, logits: np.ndarray, top_k: int) -> list[dict]:
         scores = softmax(logits)
-        best = np.argsort(-scores, kind="stable")[: self.MOST]
+        best = np.argsort(-scores, kind="stable")[:top_k]
         words = self.tokenizer.convert_ids_to_tokens(best.tolist())
+        texts = [self.tokenizer.decode([*ids[:at], int(i), *ids[at + 1 :]], skip_special_tokens=True) for i in best]
         return [
-            {"token": word, "score": float(scores[i]), "text": self.tokenizer.decode([*ids[:at], int(i), *ids[at + 1 :]], skip_special_tokens=True)}
-            for word, i in zip(words, best, strict=True)
-        ]  # fmt: skip
+            {"token": word, "score": float(scores[i]), "text": text}
+            for word, text, i in zip(words, texts, best, strict=True)
+        ]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ class Limits:
     inputs: int = 64
     input_tokens: int = 4096
     new_tokens: int = 1024
-    attention_tokens: int = 256
+    attention_tokens: int = 128
     concurrency: int = 128
     batch_rows: int = 32
     batch_tokens: int = 8192

@@ -104,6 +104,8 @@ class Service:
         Raises:
             RequestError: a text is too long, or the model gives no weights.
         """
+        if len(texts) > 1:
+            raise RequestError(400, "attention is given for one text at a time.", "no_attention", "attention")
         limit = min(self.limits.attention_tokens, served.max_length)
         if not served.reader.is_fast:
             raise RequestError(400, "the tokenizer of this model knows no offsets; attention needs them.", "no_attention", "attention")  # fmt: skip

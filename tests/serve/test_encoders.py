@@ -98,9 +98,9 @@ def test_fill_mask(client, zoo):
     best = logits[0, 2].softmax(-1).topk(3)
     assert [each["token"] for each in fills] == tokenizer.convert_ids_to_tokens(best.indices.tolist())
     assert [each["score"] for each in fills] == pytest.approx(best.values.tolist(), abs=1e-5)
-    assert (
-        client.post("/v1/fill-mask", json={"model": "fill", "inputs": "a film"}).json()["error"]["code"] == "no_mask"
-    )
+    for text, code in (("a film", "no_mask"), ("[MASK] " * 17, "too_many_masks")):
+        answer = client.post("/v1/fill-mask", json={"model": "fill", "inputs": text})
+        assert answer.status_code == 400 and answer.json()["error"]["code"] == code
 
 
 @pytest.mark.parametrize("context", ["it was a great film a very bad book", "a good book was it " * 12])

@@ -42,6 +42,7 @@ def test_codes(small):
     refused(post(content=iter([b'{"inputs": "', b"a " * 1500, b'"}']), headers={"content-type": "application/json"}), 413)  # fmt: skip
     assert refused(post(json={"inputs": ["good"] * 4}), 400)["code"] == "too_many_inputs"
     assert refused(post(json={"inputs": "a b c d", "attention": True}), 400)["code"] == "context_length_exceeded"
+    assert refused(post(json={"inputs": ["a", "b"], "attention": True}), 400)["code"] == "no_attention"
     assert refused(post(json={"inputs": "  "}), 400)["code"] == "empty"
     assert refused(post(json={"inputs": "good", "model": "../../etc"}), 404)["code"] == "model_not_found"
     assert refused(post(json={"inputs": "good", "model": "cls:other"}), 404)["code"] == "model_not_found"
