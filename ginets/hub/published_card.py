@@ -68,13 +68,13 @@ pip install "ginets[adapters]"
 
 """
 PLAIN = "This is a plain LoRA adapter: PEFT and servers that know LoRA load it as it is.\n\n"
-LIMITS = """It is meant for the task and the kind of text it was trained on{task}. Nothing else was measured: other domains, other
-languages and longer texts may give much worse results. What it says can be wrong or biased, as can what its base
-model{base} was trained on; do not let it decide alone about people.
+LIMITS = """It is meant for the task{task} and the kind of text it was trained on. Nothing else was measured: other
+domains, other languages and longer texts may give much worse results. What it says can be wrong or biased, as can what
+its base model{base} was trained on; do not let it decide alone about people.
 """
 BATCH = """
-`inhibition_scope` is `"batch"`: outputs depend on everything that is in the batch, padding too. Compare and serve it with one text at a
-time.
+`inhibition_scope` is `"batch"`: outputs depend on everything that is in the batch, padding too. Compare and serve it
+with one text at a time.
 """
 
 

@@ -194,6 +194,20 @@ def test_folded_adapter(adapted, tmp_path):
     assert "folded" in (tmp_path / "out" / "README.md").read_text()
 
 
+def test_onnx_lies_beside_the_weights(run, tmp_path, monkeypatch):
+    """The export itself has its own test; here: in full precision, listed in the checksums, the weights as they were."""
+
+    def export(model, path):
+        assert model.dtype == torch.float32
+        path.parent.mkdir()
+        path.write_bytes(b"onnx")
+
+    monkeypatch.setattr("ginets.hub.onnx.export_onnx", export)
+    assert "onnx/model.onnx" in publish(str(run[0]), tmp_path / "out", onnx=True)
+    assert "  onnx/model.onnx" in (tmp_path / "out" / "checksums.sha256").read_text()
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "bfloat16"
+
+
 def refused(tmp_path, capsys, text, *arguments):
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in (*arguments, "--to", tmp_path / "new")])
