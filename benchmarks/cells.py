@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
+from paired import report
+
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = ["--target_modules", "query", "key", "value"]
@@ -89,6 +91,15 @@ def table(
                 values[f"{name}_minus_{first}"] = gains
         summary[variant] = {name: mean_and_deviation(each) for name, each in values.items()}
     return {"runs": {f"{variant}-{seed}": runs[seed, variant] for seed, variant in cells}, "summary": summary}
+
+
+def report_table(options, cell: Callable[[int, str], dict], variants: dict[str, tuple], scores: Sequence[str], **more):
+    """Do the cells that `options` ask for and report them; `variants`: name → added arguments, learning rate."""
+    check_variants(options.variants, variants)
+    figures = table(cell, options.variants, options.seeds, scores, options.workers)
+    for variant, summary in figures["summary"].items():
+        summary["learning_rate"] = variants[variant][1]
+    report(options, figures | more)
 
 
 def mean_and_deviation(values: list[float]) -> dict[str, float]:

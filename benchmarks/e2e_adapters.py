@@ -17,7 +17,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from cells import check_variants, peak_memory, table
+from cells import check_variants, peak_memory, report_table
 from tokenizers import ByteLevelBPETokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast, set_seed
 
@@ -25,7 +25,7 @@ from ginets.data.segments import Segment
 from ginets.recipes.arguments import ModelArguments, RecipeTrainingArguments
 from ginets.recipes.causal_data import CausalDataArguments, CausalTask
 from ginets.recipes.causal_lm import run
-from paired import arguments, report
+from paired import arguments
 
 
 END = "<|endoftext|>"
@@ -114,11 +114,8 @@ def main():
     )  # fmt: skip
     check_variants(options.variants, VARIANTS)
     start = make_start(options)
-    figures = table(partial(cell, options, start), options.variants, options.seeds, SCORES, options.workers)
-    for variant, summary in figures["summary"].items():
-        summary["learning_rate"] = VARIANTS[variant][1]
-    figures["start"] = json.loads((start / "all_results.json").read_text(encoding="utf-8"))
-    report(options, figures)
+    figures = json.loads((start / "all_results.json").read_text(encoding="utf-8"))
+    report_table(options, partial(cell, options, start), VARIANTS, SCORES, start=figures)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ last checkpoint: none is selected. Nothing is tuned; the learning rates stand in
 
 from functools import partial
 
-from cells import GATES, LORA, LOW_RANK, TARGETS, check_variants, ina, run, table
+from cells import GATES, LORA, LOW_RANK, TARGETS, ina, report_table, run
 
-from paired import arguments, report
+from paired import arguments
 
 
 # what each variant adds to the command, and its learning rate
@@ -52,11 +52,7 @@ def main():
         model="", glue_dir="", task="mrpc", variants=["full", "gated"], seeds=[1, 2, 3], epochs=3, batch_size=16,
         work="runs/seeds", workers=1,
     )  # fmt: skip
-    check_variants(options.variants, VARIANTS)
-    figures = table(partial(cell, options), options.variants, options.seeds, SCORES, options.workers)
-    for variant, summary in figures["summary"].items():
-        summary["learning_rate"] = VARIANTS[variant][1]
-    report(options, figures)
+    report_table(options, partial(cell, options), VARIANTS, SCORES)
 
 
 if __name__ == "__main__":

@@ -4,21 +4,21 @@
         --out benchmarks/results/squad_v2_minilm.json
 
 SQUAD/<version> holds train.json and dev.json in the official schema. Every run is `run_squad.py` in a process of its
-own with one thread, for one epoch without dropout, and ends with its last checkpoint: none is selected, and nothing is tuned on the
-data that is scored. Models stay in `--work`, for `ginets relevance` and `ginets heatmap`. The first variant is the one
-others are compared to.
+own with one thread, for one epoch without dropout, and ends with its last checkpoint: none is selected, and nothing is
+tuned on the data that is scored. Models stay in `--work`, for `ginets relevance` and `ginets heatmap`. The first variant
+is the one others are compared to.
 """
 
 import json
 from functools import partial
 from pathlib import Path
 
-from cells import GATES, LORA, check_variants, folder_of, ina, run, table
+from cells import GATES, LORA, folder_of, ina, report_table, run
 from transformers import AutoConfig
 
 from ginets.data.squad import read_golds
 from ginets.metrics.squad import evaluate_v2
-from paired import arguments, report
+from paired import arguments
 
 
 # by the loss of short runs of stock and of LoRA; gates and InA take the same
@@ -36,7 +36,7 @@ SCORES = (
 )  # fmt: skip
 
 
-def cell(options, seed: int, variant: str) -> dict[str, float]:
+def cell(options, config: Path, seed: int, variant: str) -> dict[str, float]:
     """The figures of one run."""
     added, learning_rate = VARIANTS[variant]
     words = [
@@ -46,7 +46,7 @@ def cell(options, seed: int, variant: str) -> dict[str, float]:
         *(["--use_cpu"] if options.device == "cpu" else []),
     ]
     data = Path(options.data_dir) / options.version
-    places = ["--model_name_or_path", options.model, "--config_name", config_without_dropout(options)]
+    places = ["--model_name_or_path", options.model, "--config_name", config]
     places += ["--train_file", data / "train.json", "--validation_file", data / "dev.json"]
     name = f"squad-{options.version}-{variant}-{seed}"
     figures = run("run_squad.py", name, words, places, options.work, SCORES)
@@ -76,11 +76,7 @@ def main():
         model="", data_dir="", version="v2.0", variants=["stock", "gi-0.3", "lora", "ina-0.1", "ina-0.3"],
         seeds=[1, 2], batch_size=8, bf16=1, work="runs/squad", workers=1,
     )  # fmt: skip
-    check_variants(options.variants, VARIANTS)
-    figures = table(partial(cell, options), options.variants, options.seeds, SCORES, options.workers)
-    for variant, summary in figures["summary"].items():
-        summary["learning_rate"] = VARIANTS[variant][1]
-    report(options, figures)
+    report_table(options, partial(cell, options, config_without_dropout(options)), VARIANTS, SCORES)
 
 
 if __name__ == "__main__":

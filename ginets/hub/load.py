@@ -57,6 +57,14 @@ def find_model(path: str, head: str | None = None, **hub_options) -> "ModelSourc
     return source
 
 
+def find_file(path: str, name: str, **hub_options) -> str | None:
+    """The local path of a file in a folder or a repository, fetched if need be; None if there is none."""
+    try:
+        return cached_file(path, name, _raise_exceptions_for_missing_entries=False, **hub_options)
+    except OSError:  # no such folder or repository
+        return None
+
+
 @dataclass
 class ModelSource:
     """A model that can be loaded; `find_model` makes it."""
@@ -66,11 +74,7 @@ class ModelSource:
     hub_options: dict = field(default_factory=dict)
 
     def file(self, name: str) -> str | None:
-        """The local path of a file at `path`, fetched if need be; None if there is none."""
-        try:
-            return cached_file(self.path, name, _raise_exceptions_for_missing_entries=False, **self.hub_options)
-        except OSError:  # no such folder or repository
-            return None
+        return find_file(self.path, name, **self.hub_options)
 
     @cached_property
     def adapter(self) -> dict | None:

@@ -116,11 +116,15 @@ def published_card(facts: Published, run_card: str | None) -> ModelCard:
     body = LOAD_OF_RUN.sub("", card.text.replace(LOAD, "")).strip() if card else new_body(facts)
     base = facts.base or one_of(data.base_model)
     licence = facts.license or data.license or (base and license_of(base))
-    data.license = licence
-    data.base_model = base if base and not Path(base).exists() else None
-    data.library_name = "peft" if facts.adapter else "transformers"
-    data.pipeline_tag = data.pipeline_tag or TASKS.get(facts.auto)
-    data.tags = sorted({*(data.tags or ()), "ginets", *facts.methods})
+    changed = {
+        "license": licence,
+        "base_model": base if base and not Path(base).exists() else None,
+        "library_name": "peft" if facts.adapter else "transformers",
+        "pipeline_tag": data.pipeline_tag or TASKS.get(facts.auto),
+        "tags": sorted({*(data.tags or ()), "ginets", *facts.methods}),
+    }
+    for name, value in changed.items():
+        data[name] = value
     parts = [
         body,
         f"{facts.form}" if facts.form else "",

@@ -24,7 +24,6 @@ from .heads import CAUSAL_LM, load_config
 from .model import find_trained, load_tokenizer, longest_input, make_model
 from .outputs import about_data, write_card, write_pictures
 from .resume import check
-from .saved_adapters import base_arguments
 from .trainer import RecipeTrainer, callbacks, settle_metric, train
 
 
@@ -53,9 +52,7 @@ def run(
     """
     gate_args, adapter_args = gate_args or GateArguments(), adapter_args or AdapterArguments()
     checkpoint = check(model_args, training_args, adapter_args.adapter)
-    trained = find_trained(model_args, training_args, adapter_args)
-    if trained:
-        model_args = base_arguments(trained, model_args)
+    trained, model_args = find_trained(model_args, training_args, adapter_args)
     if adapter_args.classifier_lr is not None:
         raise ArgumentsError("--classifier_lr is for models with a head for a task; language models have none.")
     settle_metric(training_args, FIGURES)

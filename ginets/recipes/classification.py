@@ -19,7 +19,6 @@ from .heads import CLASSIFICATION, fit_head, head_labels, load_config
 from .model import find_trained, load_tokenizer, longest_input, make_model
 from .outputs import write_card, write_pictures
 from .resume import check
-from .saved_adapters import base_arguments
 from .trainer import RecipeTrainer, callbacks, settle_metric, train
 
 
@@ -41,9 +40,7 @@ def run(
     """
     gate_args, adapter_args = gate_args or GateArguments(), adapter_args or AdapterArguments()
     checkpoint = check(model_args, training_args, adapter_args.adapter)
-    trained = find_trained(model_args, training_args, adapter_args)
-    if trained:
-        model_args = base_arguments(trained, model_args)
+    trained, model_args = find_trained(model_args, training_args, adapter_args)
     examples = load_examples(
         data_args, training_args, model_args, head=lambda: head_labels(load_config(model_args, gate_args))
     )

@@ -18,7 +18,15 @@ from ..hub.load import position_limit, read_weights
 from .adapted import AdapterArguments, attach, check_fit, head_names, make_config
 from .arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments
 from .heads import CAUSAL_LM, Head
-from .saved_adapters import SavedAdapter, check_start, check_task, find_adapter, load_adapter, start_from
+from .saved_adapters import (
+    SavedAdapter,
+    base_arguments,
+    check_start,
+    check_task,
+    find_adapter,
+    load_adapter,
+    start_from,
+)
 
 
 logger = logging.getLogger(__name__)
@@ -77,15 +85,18 @@ def check_head(config: PreTrainedConfig, head: Head) -> None:
 
 def find_trained(
     model_args: ModelArguments, training_args: RecipeTrainingArguments, adapter_args: AdapterArguments
-) -> SavedAdapter | None:
-    """The adapter that `--model_name_or_path` names, if it is one; it is only evaluated."""
+) -> tuple[SavedAdapter | None, ModelArguments]:
+    """The adapter that `--model_name_or_path` names, if it is one, and the arguments of its base.
+
+    Such an adapter is only evaluated. For a complete model: None, and the arguments as they are.
+    """
     adapter = find_adapter(model_args.model_name_or_path, model_args)
     if adapter and (training_args.do_train or adapter_args.adapter != "none"):
         raise ArgumentsError(
             f"{adapter.path!r} is an adapter; to train on from it give --init_adapter {adapter.path} "
             f"--adapter {adapter.method} --model_name_or_path {adapter.content['base_model_name_or_path']}."
         )
-    return adapter
+    return adapter, base_arguments(adapter, model_args) if adapter else model_args
 
 
 def find_start(adapter_args: AdapterArguments, adapter_config, model_args: ModelArguments) -> SavedAdapter | None:

@@ -15,7 +15,6 @@ from .heads import QUESTION_ANSWERING, fit_span_head, load_config
 from .model import find_trained, load_tokenizer, longest_input, make_model
 from .outputs import about_data, write_card, write_pictures
 from .resume import check
-from .saved_adapters import base_arguments
 from .squad_data import DataArguments, Split, load_examples, make_splits
 from .trainer import RecipeTrainer, callbacks, settle_metric, train
 
@@ -44,9 +43,7 @@ def run(
     """
     gate_args, adapter_args = gate_args or GateArguments(), adapter_args or AdapterArguments()
     checkpoint = check(model_args, training_args, adapter_args.adapter)
-    trained = find_trained(model_args, training_args, adapter_args)
-    if trained:
-        model_args = base_arguments(trained, model_args)
+    trained, model_args = find_trained(model_args, training_args, adapter_args)
     if training_args.label_smoothing_factor:
         raise ArgumentsError("--label_smoothing_factor has no effect on the loss of starts and ends; leave it out.")
     examples = load_examples(data_args, training_args, model_args)

@@ -13,9 +13,8 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
-from transformers.utils import cached_file
 
-from ..hub.load import find_model
+from ..hub.load import find_file, find_model
 from .adapted import ADAPTER, part_of, spelt
 from .arguments import ArgumentsError, ModelArguments
 from .heads import Head
@@ -40,10 +39,7 @@ class SavedAdapter:
 
     def file(self, name: str) -> str | None:
         """The local path of one of its files, fetched if need be; None if there is none."""
-        try:
-            return cached_file(self.path, name, _raise_exceptions_for_missing_entries=False, **self.options)
-        except OSError:  # no such folder or repository
-            return None
+        return find_file(self.path, name, **self.options)
 
     @property
     def content(self) -> dict:

@@ -54,7 +54,7 @@ async def warm_up(service: Service) -> None:
     try:
         for name, model in service.models.items():
             await asyncio.get_running_loop().run_in_executor(service.batchers[name].thread, model.warm_up)
-    except Exception:
+    except Exception:  # whatever it is: this task has no caller to raise to, and /ready goes on saying 503
         logger.exception("a model failed in its warm-up; the server will not get ready")
         return
     service.ready = True

@@ -65,7 +65,7 @@ class Guard:
             await self.app(scope, self.limited(Headers(scope=scope), receive), answer)
         except RequestError as error:
             await error_response(error)(scope, receive, answer)
-        except Exception:
+        except Exception:  # the outermost layer: a request gets an answer and the log the traceback, whatever failed
             logger.exception("request %s failed", name)
             if not status:
                 error = RequestError(500, f"the server failed; its log says more about request {name}.", "failed")

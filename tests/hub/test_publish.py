@@ -167,7 +167,11 @@ def test_adapter(adapted, tmp_path):
            "base": str(tmp_path / "base"), "config": str(tmp_path / "out" / "base"), "output": "", "tokenizer": False}  # fmt: skip
     (found,) = ask_probe([job], without_ginets=True)
     assert found["error"] in card.text
-    assert card.data.library_name == "peft" and 'pip install "ginets[adapters]"' in card.text and "InA" in card.text
+    assert (
+        card.data.get("library_name") == "peft"
+        and 'pip install "ginets[adapters]"' in card.text
+        and "InA" in card.text
+    )
 
 
 def test_adapter_as_lora(adapted, tmp_path):
