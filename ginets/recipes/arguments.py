@@ -60,7 +60,10 @@ class ModelArguments:
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = option(
         "Precision of the weights; `auto` keeps that of the checkpoint.", "float32"
     )
-
+    attn_implementation: str | None = option(
+        "How attention is computed: `sdpa`, `eager` (often faster in training on a CPU), `flash_attention_2` and others "
+        "of transformers. By default what suits the model."
+    )
     quantization: Literal["nf4", "int8"] | None = option(
         "Keep the weights of the base in 4 or 8 bits (QLoRA); needs --adapter and bitsandbytes."
     )

@@ -10,6 +10,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     PreTrainedConfig,
 )
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ..data.glue import Examples
 from ..models.auto import FAMILIES
@@ -44,12 +45,17 @@ def load_config(model_args: ModelArguments, gate_args: GateArguments) -> PreTrai
     """The config to train with: the model's own or `config_name`, with the flags of the command line on top.
 
     Raises:
-        ArgumentsError: no model, no such folder, or gate flags on a model family that has none.
+        ArgumentsError: no model, no such folder, no such attention, or gate flags on a model family that has none.
         FlagError: a gate flag is out of range, or does not exist for this family.
     """
     name = model_args.config_name or model_args.model_name_or_path
+    attention = model_args.attn_implementation
+    known = ["eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()]
+    if attention is not None and attention not in known and "/" not in attention:  # owner/name: a kernel on the Hub
+        raise ArgumentsError(f"--attn_implementation is {attention!r}; known: {', '.join(known)}.")
     try:
-        config = AutoConfig.from_pretrained(name, **model_args.hub_options)
+        given = {"attn_implementation": attention} if attention else {}
+        config = AutoConfig.from_pretrained(name, **given, **model_args.hub_options)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ArgumentsError(f"no config at {name!r} ({reason}); give a model folder or a name on the Hub.") from error
