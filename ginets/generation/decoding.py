@@ -52,7 +52,7 @@ class Decoding:
             raise ValueError(f"sample is for num_beams 1, not {self.num_beams}; draw, or follow beams.")
 
     def generation_config(self, end_ids: Iterable[int], pad_id: int) -> GenerationConfig:
-        """The same for transformers. Whatever a model's own settings would change in the choice is named."""
+        """The same for transformers; `writer.settle` keeps a model's own settings out."""
         drawn = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p} if self.sample else {}
         # "never" stops once no open hypothesis can win any more; transformers' other rules may stop before that
         beams = {"length_penalty": self.length_penalty, "early_stopping": "never"} if self.num_beams > 1 else {}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from transformers import LogitsProcessorList, PreTrainedTokenizerBase
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedTokenizerBase
 
 from ..hub.load import load_for_inference
 from .batches import left_padded
@@ -21,8 +21,7 @@ class Writer:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.decoding = decoding
-        self.end_ids = end_ids(model, tokenizer, decoding.stop_at_blank_line)
-        self.pad_id = next((i for i in (tokenizer.pad_token_id, *sorted(self.end_ids)) if i is not None), 0)
+        self.end_ids, self.pad_id = settle(model, tokenizer, decoding.stop_at_blank_line)
 
     def __call__(self, prompts: Sequence[Sequence[int]], seed: int = 0) -> list[str]:
         """The texts that follow prompts of token ids, without blanks at their ends."""
@@ -51,6 +50,17 @@ class Writer:
     def text(self, ids: list[int]) -> str:
         text = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return (text.partition("\n\n")[0] if self.decoding.stop_at_blank_line else text).strip()
+
+
+def settle(model, tokenizer: PreTrainedTokenizerBase, stop_at_blank_line: bool = False) -> tuple[set[int], int]:
+    """The tokens that end a text, and the one that pads. Of the model's own settings only its end tokens stay.
+
+    transformers would take whatever else is in a model's `generation_config.json` (tokens that are suppressed, a least
+    length, `min_p`, …) beside a `Decoding`.
+    """
+    model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id)
+    ends = end_ids(model, tokenizer, stop_at_blank_line)
+    return ends, next((i for i in (tokenizer.pad_token_id, *sorted(ends)) if i is not None), 0)
 
 
 def end_ids(model, tokenizer: PreTrainedTokenizerBase, stop_at_blank_line: bool) -> set[int]:

@@ -17,7 +17,7 @@ from ..data.templates import ALPACA
 from ..generation.batches import left_padded
 from ..generation.conversation import Conversation
 from ..generation.decoding import Decoding
-from ..generation.writer import end_ids
+from ..generation.writer import settle
 from .engine import Served
 from .limits import RequestError
 from .text import TextFeed
@@ -66,8 +66,7 @@ class Writing(Served):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.end_ids = end_ids(self.model, self.tokenizer, stop_at_blank_line=False)
-        self.pad_id = next((i for i in (self.tokenizer.pad_token_id, *sorted(self.end_ids)) if i is not None), 0)
+        self.end_ids, self.pad_id = settle(self.model, self.tokenizer)
 
     # ------------------------------------------------------------------ reading requests
 

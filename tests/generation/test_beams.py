@@ -136,14 +136,28 @@ def test_draws_follow_the_seed():
 
 
 def test_draws_are_among_the_most_likely():
-    """top_k 1 and a tiny top_p are greedy; the model's own settings do not come in."""
+    """top_k 1 and a tiny top_p are greedy."""
     greedy = writer("gpt2", max_new_tokens=12)(PROMPTS)
     for setting in ({"top_k": 1}, {"top_p": 1e-6}):
-        write = writer("gpt2", sample=True, max_new_tokens=12, **setting)
-        write.model.generation_config = GenerationConfig(
-            do_sample=True, temperature=9.0, top_k=3, repetition_penalty=3.0, no_repeat_ngram_size=1, num_beams=1
-        )
-        assert write(PROMPTS) == greedy
+        assert writer("gpt2", sample=True, max_new_tokens=12, **setting)(PROMPTS) == greedy
+
+
+@pytest.mark.parametrize("own", [
+    {"do_sample": True, "temperature": 9.0, "top_k": 3, "repetition_penalty": 3.0, "no_repeat_ngram_size": 1},
+    {"suppress_tokens": list(range(4, 12))},
+    {"bad_words_ids": [[at] for at in range(4, 12)]},
+    {"forced_eos_token_id": 9},
+    {"min_new_tokens": 12},
+])  # fmt: skip
+def test_the_model_s_own_settings_do_not_come_in(own):
+    """But for its end tokens."""
+    tokenizer, decoding = make_tokenizer(), Decoding(max_new_tokens=12)
+    model = make_model("gpt2")
+    model.generation_config = GenerationConfig(eos_token_id=9)
+    expected = Writer(model, tokenizer, decoding).write(PROMPTS)
+    assert any(len(ids) < 12 for ids in expected)
+    model.generation_config = GenerationConfig(eos_token_id=9, **own)
+    assert Writer(model, tokenizer, decoding).write(PROMPTS) == expected
 
 
 def test_ends(data_dir):
