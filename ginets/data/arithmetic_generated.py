@@ -151,10 +151,12 @@ def generate(
         no calculation in two splits.
 
     Raises:
-        ValueError: an unknown split or number of steps, or more rows than there are questions.
+        ValueError: an unknown split or number of steps, less than no rows, or more rows than there are questions.
     """
     if unknown := set(sizes) - set(SPLITS):
         raise ValueError(f"sizes names the unknown splits {sorted(unknown)}; the splits are {', '.join(SPLITS)}.")
+    if bad := [f"{split} {size}" for split, size in sizes.items() if size < 0]:
+        raise ValueError(f"sizes has {bad[0]}; it must be 0 or more.")
     if not steps or not set(steps) <= {1, 2}:
         raise ValueError(f"steps is {list(steps)}; a solution has 1 or 2.")
     if largest < 3:

@@ -23,6 +23,7 @@ NUMBER = re.compile(
     rf"(?:(?P<whole>\d+) (?P<top>\d+)/(?P<bottom>{DIVISOR})"  # 2 1/2
     rf"|(?P<number>{DECIMAL})(?:\s*/\s*(?P<divisor>{DIVISOR}))?)"  # 1,234.5 or 3/4
 )
+FRACTION = re.compile(r"(\d?)\\[dt]?frac\{(\d+)\}\{(\d+)\}")  # LaTeX's 1/2, or 1/2 behind a whole number
 CUE = re.compile(
     r"\banswers?\b[^\S\n]*(?:\S+[^\S\n]+){0,6}?(?:is|are|was|be|equals)\b[^\S\n]*:?|\banswer\s*[:=]|####|\\boxed\{",
     re.IGNORECASE,
@@ -39,6 +40,7 @@ def find_number(text: str) -> float | None:
     Where there is a "=" before a number, the number behind the last of them is meant; a sentence without a cue and
     without "=" ends with the number that is meant.
     """
+    text = FRACTION.sub(lambda found: f"{found[1]}{' ' * bool(found[1])}{found[2]}/{found[3]}", text)
     for cue in reversed(list(CUE.finditer(text))):
         clause = SENTENCE.split(text[cue.end() :].lstrip(), maxsplit=1)[0]
         if found := _result(clause) or NUMBER.search(clause):

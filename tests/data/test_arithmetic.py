@@ -125,6 +125,7 @@ def test_generator_draws_the_same_rows_by_seed_and_knows_all_kinds(splits):
 
 @pytest.mark.parametrize("arguments,message", [
     (({"dev": 3},), "unknown splits .'dev'."),
+    (({"train": 2, "test": -1},), "sizes has test -1; it must be 0"),
     (({"test": 3}, 0, (3,)), "steps is .3.; a solution has 1 or 2"),
     (({"test": 3}, 0, ()), "steps is .."),
     (({"test": 3}, 0, (1, 2), 2), "largest is 2"),

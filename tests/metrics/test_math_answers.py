@@ -62,6 +62,9 @@ def test_fractions_and_mixed_numbers(whole, top, bottom, mixed):
     text, expected = (f"{whole} {top}/{bottom}", whole + top / bottom) if mixed else (f"{top}/{bottom}", top / bottom)
     assert find_number(f"The answer is {text}.") == find_number(f"It took {text} hours") == pytest.approx(expected)
     assert NUMBERS.gold(f"-{text}") == pytest.approx(-expected)
+    latex = f"{whole if mixed else ''}\\dfrac{{{top}}}{{{bottom}}}"
+    assert find_number(f"so \\boxed{{{latex}}}") == find_number(latex.replace("d", "", 1)) == pytest.approx(expected)
+    assert find_number(f"The answer is -{latex}.") == pytest.approx(-expected)
 
 
 @FAST

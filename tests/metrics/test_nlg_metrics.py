@@ -235,6 +235,7 @@ def test_references_that_repeat_or_are_too_many(no_java):
     (("e2e", ["a"], [["a"], ["b"]]), "1 predictions for 2 items"),
     (("e2e", [], []), "0 predictions for 0 items"),
     (("dart", ["a", "b"], [["a"], []]), "item 1 has no reference"),
+    (("dart", ["a"], [["a", "b"]], -1), "max_references is -1; it must be 0"),
 ])  # fmt: skip
 def test_bad_input(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -65,7 +65,7 @@ def evaluate(
         Figures by name, on the scale of the official script; and those that cannot be computed here, with the reason.
 
     Raises:
-        ValueError: an unknown task, no items, or an item without references.
+        ValueError: an unknown task, no items, an item without references, or `max_references` below 0.
     """
     if task not in TASKS:
         raise ValueError(f"task is {task!r}; choose from {', '.join(TASKS)}.")
@@ -73,6 +73,8 @@ def evaluate(
         raise ValueError(f"{len(predictions)} predictions for {len(references)} items; there must be one for each.")
     if bare := [number for number, texts in enumerate(references) if not texts]:
         raise ValueError(f"item {bare[0]} has no reference.")
+    if (max_references or 0) < 0:
+        raise ValueError(f"max_references is {max_references}; it must be 0 (all) or more.")
     metrics, published = TASKS[task]
     limit = (published if max_references is None else max_references) or None
     references = [list(texts)[:limit] for texts in references]
