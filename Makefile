@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 # one test process per core, one thread each: more threads only get in each other's way
 TEST_OPTIONS ?= -n auto
 
-.PHONY: demo test lint zoo clean
+.PHONY: demo test lint docs zoo clean
 
 demo: $(VENV)/.train
 	$(BIN)/python run_glue.py
@@ -19,6 +19,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mlinter --no-cache --no-progress ginets/models
+
+# into build/site; a link, an anchor or an entry of the navigation that leads nowhere ends it
+docs: $(VENV)/.dev
+	$(BIN)/python docs/make_site.py
 
 zoo: $(VENV)/.dev
 	$(BIN)/python -c "from ginets.models.zoo import write_readme; write_readme()"
@@ -37,7 +41,7 @@ $(VENV)/.train: $(VENV)/.torch setup.py
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.train setup.py
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[train,adapters,quant,nlg,viz,serve,dev]"
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[train,adapters,quant,nlg,viz,serve,docs,dev]"
 	touch $@
 
 clean:

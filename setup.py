@@ -18,6 +18,7 @@ EXTRAS = {
     "onnx": ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.22"],
     "ray": ["ray>=2.40"],
     "serve": ["fastapi>=0.132", "uvicorn>=0.40", "prometheus-client>=0.21", "jinja2>=3.1", "datasets>=5.2"],
+    "docs": ["mkdocs-material>=9.7", "mkdocstrings-python>=2"],
     "dev": [
         "pytest-xdist>=3.6",
         "httpx>=0.28",
@@ -57,5 +58,8 @@ setup(
         "pytest>=8",
     ],
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["ginets = ginets.cli:main"]},
+    entry_points={
+        "console_scripts": ["ginets = ginets.cli:main"],
+        "vllm.general_plugins": ["ginets = ginets.models.vllm_plugin:register"],
+    },
 )

@@ -50,7 +50,7 @@ def table() -> str:
         config = AutoConfig.from_pretrained(model_path(name))
         total, added = count_parameters(config)
         rows.append(
-            f"| [{name}]({name}) | `{config.model_type}` | {config.num_hidden_layers} | {config.hidden_size:,} "
+            f"| [{name}]({name}/README.md) | `{config.model_type}` | {config.num_hidden_layers} | {config.hidden_size:,} "
             f"| {config.num_attention_heads} | {config.vocab_size:,} | {total:,} | {added:,} |"
         )
     return "\n".join(rows) + "\n"
