@@ -32,7 +32,7 @@ def python(code: str, *arguments, **options) -> subprocess.CompletedProcess:
 
 
 def test_import_is_quiet_and_light():
-    heavy = ["peft", "matplotlib", "datasets", "sklearn", "scipy.stats", "torchvision", "trl"]
+    heavy = ["torch", "transformers", "peft", "matplotlib", "datasets", "sklearn", "scipy.stats", "torchvision", "trl"]
     run = python(f"import sys, ginets; print([name for name in {heavy} if name in sys.modules])")
     assert run.stdout.strip() == "[]" and run.stderr == ""
 

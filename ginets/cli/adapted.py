@@ -1,16 +1,16 @@
 """What the verbs that take a base and an adapter share: arguments, and loading the two."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
-import transformers
-from transformers import AutoConfig, PreTrainedConfig
-from transformers.utils import cached_file
+from typer import Argument
 
-from .. import models
 from ..extras import require
-from ..hub.load import ADAPTER_WEIGHTS, fit_labels
 
+
+Base = Annotated[str, Argument(metavar="BASE", help="The base model: folder or name on the Hub.")]
+Adapter = Annotated[str, Argument(metavar="ADAPTER", help="The adapter: folder or name on the Hub.")]
+Folder = Annotated[Path, Argument(metavar="FOLDER", help="New folder for the result.")]
 
 TASKS = {
     "CAUSAL_LM": "AutoModelForCausalLM",
@@ -22,15 +22,10 @@ TASKS = {
 }
 
 
-def parse(verb: str, description: str, arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
-    parser = argparse.ArgumentParser(f"ginets {verb}", description=description)
-    parser.add_argument("base", metavar="BASE", help="the base model: folder or name on the Hub")
-    parser.add_argument("adapter", metavar="ADAPTER", help="the adapter: folder or name on the Hub")
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="new folder for the result")
-    given = parser.parse_args(arguments)
-    if given.folder.is_file() or (given.folder.is_dir() and any(given.folder.iterdir())):
-        parser.error(f"{given.folder} is there and not empty; give a new folder")  # it might be BASE
-    return parser, given
+def check_new(folder: Path) -> None:
+    """Refuse a folder with something in it; it might be BASE."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise ValueError(f"{folder} is there and not empty; give a new folder.")
 
 
 def load_adapted(base: str, adapter: str):
@@ -40,8 +35,14 @@ def load_adapted(base: str, adapter: str):
         ValueError: the class cannot be told from the files.
     """
     peft = require("peft", extra="adapters")
+    import transformers
+    from transformers.utils import cached_file
+
+    from .. import models
+    from ..hub.load import ADAPTER_WEIGHTS, fit_labels
+
     adapter_config = peft.PeftConfig.from_pretrained(adapter)
-    config = AutoConfig.from_pretrained(base)
+    config = transformers.AutoConfig.from_pretrained(base)
     fit_labels(config, cached_file(adapter, ADAPTER_WEIGHTS))
     name = class_name(adapter_config, config)
     model_class = getattr(models, name, None) or getattr(transformers, name, None)
@@ -50,7 +51,7 @@ def load_adapted(base: str, adapter: str):
     return peft.PeftModel.from_pretrained(model_class.from_pretrained(base, config=config), adapter)
 
 
-def class_name(adapter_config, config: PreTrainedConfig) -> str:
+def class_name(adapter_config, config) -> str:
     """By the task of the adapter; without one, what the adapter was made on, or what the base was saved as."""
     if adapter_config.task_type is not None:
         return TASKS[adapter_config.task_type]

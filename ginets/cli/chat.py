@@ -1,36 +1,50 @@
 """`ginets chat MODEL`: talk to a language model in the terminal."""
 
-import argparse
 from contextlib import suppress
+from types import SimpleNamespace
+from typing import Annotated, Literal
 
-from .decoding import decoding_arguments, read_decoding
-from .errors import in_one_line
-from .generate import DTYPES, find_language_model
+from typer import Argument, Option
+
+from . import decoding
+from .decoding import read_decoding
+from .generate import find_language_model
 
 
-DESCRIPTION = """Talk to a language model or a live adapter. /clear forgets what was said, /exit or Ctrl-D ends,
-Ctrl-C stops an answer."""
-CHOICE = ("max_new_tokens", "no_repeat_ngram", "sample", "temperature", "top_k", "top_p", "seed")
+EXAMPLES = """
+ginets chat runs/alpaca-ina --sample --temperature 0.7 --top-p 0.9
+ginets chat my-llama --system "You answer in one sentence."
+"""
 MAX_NEW_TOKENS = 256
-TEMPLATES = ("auto", "chat", "alpaca")
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser("ginets chat", description=DESCRIPTION, allow_abbrev=False)
-    add = parser.add_argument
-    add("model", metavar="MODEL", help="a language model or an adapter: folder or Hub name")
-    add("--template", choices=TEMPLATES, default="auto", help="how turns are written: as the tokenizer's chat template has it, or as Alpaca's instructions [default: the former if there is one]")  # fmt: skip
-    add("--system", default="", metavar="TEXT", help="what a chat template is to say first")
-    add("--dtype", choices=DTYPES, default="float32", help="to run the model in [default: float32]")
-    decoding_arguments(parser, CHOICE)
-    options = parser.parse_args(arguments)
-    with in_one_line(parser):
-        writer, conversation, room = open_conversation(options)
-    talk(writer, conversation, room)
-    return 0
+def main(
+    model: Annotated[str, Argument(metavar="MODEL", help="A language model or an adapter: folder or Hub name.")],
+    template: Annotated[
+        Literal["auto", "chat", "alpaca"],
+        Option(
+            help="How turns are written: by the tokenizer's chat template, or as Alpaca's instructions; "
+            "auto: the former if there is one."
+        ),
+    ] = "auto",
+    system: Annotated[str, Option(metavar="TEXT", help="What a chat template is to say first.")] = "",
+    dtype: decoding.Dtype = "float32",
+    max_new_tokens: decoding.MaxNewTokens = None,
+    no_repeat_ngram: decoding.NoRepeatNgram = None,
+    sample: decoding.Sample = None,
+    temperature: decoding.Temperature = None,
+    top_k: decoding.TopK = None,
+    top_p: decoding.TopP = None,
+    seed: decoding.Seed = None,
+) -> None:
+    """Talk to a language model or a live adapter.
+
+    /clear forgets what was said, /exit or Ctrl-D ends, Ctrl-C stops an answer.
+    """
+    talk(*open_conversation(SimpleNamespace(**locals())))
 
 
-def open_conversation(options: argparse.Namespace) -> tuple:
+def open_conversation(options: SimpleNamespace) -> tuple:
     """The model, an empty conversation, and how many tokens it may grow to."""
     from ..data.templates import ALPACA
     from ..generation.conversation import Conversation

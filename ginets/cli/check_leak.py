@@ -1,45 +1,50 @@
 """`ginets check-leak TRAIN TEST`: questions of TEST that are in TRAIN, or nearly."""
 
-import argparse
-import json
+import json as as_json
+from typing import Annotated
 
-from .errors import in_one_line
+from typer import Argument, Option
+
+from ..data.leak import NGRAM, THRESHOLD
+from .command import Json
 
 
-DESCRIPTION = """Compare two files of questions (.json, .jsonl, .parquet, .csv, .txt). Case, punctuation and white space
-mean nothing; nearly equal are questions whose character n-grams overlap."""
+EXAMPLES = """
+ginets check-leak gsm8k/train.jsonl gsm8k/test.jsonl
+ginets check-leak alpaca.json test.json --column instruction --json --strict
+"""
 
 
-def main(arguments: list[str]) -> int:
-    """Exit code 0, or with --strict 1 where something is shared; 2 for bad input."""
-    from ..data.leak import NGRAM, THRESHOLD, check_leak, read_questions
+def main(
+    train: Annotated[str, Argument(metavar="TRAIN", help="What was trained on.")],
+    test: Annotated[str, Argument(metavar="TEST", help="What is to be reported on.")],
+    column: Annotated[
+        str | None,
+        Option(help="That is compared.", show_default="question, instruction with input, prompt, text, …"),
+    ] = None,
+    threshold: Annotated[float, Option(help="Least Jaccard similarity of nearly equal questions.")] = THRESHOLD,
+    ngram: Annotated[int, Option(help="Characters of an n-gram.")] = NGRAM,
+    ignore_digits: Annotated[
+        bool, Option("--ignore-digits", help="What differs in numbers alone is the same.")
+    ] = False,
+    pairs: Annotated[int, Option(help="Pairs to print; --json has all.")] = 10,
+    json: Json = False,
+    strict: Annotated[bool, Option("--strict", help="Exit code 1 where something is shared.")] = False,
+) -> int:
+    """Find questions that two files share.
 
-    parser = argparse.ArgumentParser("ginets check-leak", description=DESCRIPTION, allow_abbrev=False)
-    parser.add_argument("train", help="what was trained on")
-    parser.add_argument("test", help="what is to be reported on")
-    parser.add_argument(
-        "--column", help="that is compared [default: question, instruction with input, prompt, text, …]"
-    )
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        default=THRESHOLD,
-        help=f"least Jaccard similarity of nearly equal questions [default: {THRESHOLD}]",
-    )
-    parser.add_argument("--ngram", type=int, default=NGRAM, help=f"characters of an n-gram [default: {NGRAM}]")
-    parser.add_argument("--ignore-digits", action="store_true", help="what differs in numbers alone is the same")
-    parser.add_argument("--pairs", type=int, default=10, help="pairs to print [default: 10]")
-    parser.add_argument("--json", action="store_true", help="print counts and all pairs as JSON")
-    parser.add_argument("--strict", action="store_true", help="exit code 1 where something is shared")
-    options = parser.parse_args(arguments)
-    with in_one_line(parser):
-        train, test = (read_questions(path, options.column) for path in (options.train, options.test))
-        report = check_leak(train, test, options.threshold, options.ngram, options.ignore_digits)
-    if options.json:
-        print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
+    Files are .json, .jsonl, .parquet, .csv or .txt. Case, punctuation and white space mean nothing; nearly equal are
+    questions whose character n-grams overlap.
+    """
+    from ..data.leak import check_leak, read_questions
+
+    questions = (read_questions(path, column) for path in (train, test))
+    report = check_leak(*questions, threshold, ngram, ignore_digits)
+    if json:
+        print(as_json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
     else:
-        print_pairs(report, options.pairs)
-    return int(options.strict and bool(report))
+        print_pairs(report, pairs)
+    return int(strict and bool(report))
 
 
 def print_pairs(report, most: int):

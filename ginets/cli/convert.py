@@ -1,24 +1,29 @@
 """`ginets convert SRC DST`: an InA adapter of the original code to ours."""
 
-import argparse
+from typing import Annotated, Literal
 
-from .errors import in_one_line
+from typer import Argument, Option
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        "ginets convert", description="Read an InA adapter in the format of the original code, write it in ours."
-    )
-    parser.add_argument("src", metavar="SRC", help="its folder: adapter_config.json, adapter_model.safetensors")
-    parser.add_argument("dst", metavar="DST", help="new folder")
-    parser.add_argument(
-        "--inhibition_level", type=float, help="in place of the lora_inhibition that the file has, or has not"
-    )
-    parser.add_argument("--activation", default="leaky_relu", help="leaky_relu (default), gelu or none")
-    given = parser.parse_args(arguments)
-    with in_one_line(parser):
-        from .. import convert_adapter
+EXAMPLES = """
+ginets convert their-adapter my-adapter
+ginets convert their-adapter my-adapter --inhibition_level 0.3
+"""
 
-        config = convert_adapter(given.src, given.dst, given.inhibition_level, given.activation)
-    print(f"{given.dst}: InA of rank {config.r}, inhibition_level {config.inhibition_level}")
-    return 0
+
+def main(
+    src: Annotated[str, Argument(metavar="SRC", help="Its folder: adapter_config.json, adapter_model.safetensors.")],
+    dst: Annotated[str, Argument(metavar="DST", help="New folder.")],
+    inhibition_level: Annotated[
+        float | None,
+        Option("--inhibition-level", "--inhibition_level", help="In place of what the file says, or does not."),
+    ] = None,
+    activation: Annotated[
+        Literal["leaky_relu", "gelu", "none"], Option(help="Between threshold and B.")
+    ] = "leaky_relu",
+) -> None:
+    """Convert an InA adapter of the original code to ours."""
+    from .. import convert_adapter
+
+    config = convert_adapter(src, dst, inhibition_level, activation)
+    print(f"{dst}: InA of rank {config.r}, inhibition_level {config.inhibition_level}")

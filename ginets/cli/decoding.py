@@ -1,42 +1,49 @@
 """The options that say how text is chosen; their names, types and limits are those of `Decoding`."""
 
-import argparse
-from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Annotated, Literal
+
+from typer import Option
 
 
-HELP = {
-    "max_new_tokens": "write at most so many tokens",
-    "num_beams": "hypotheses that beam search follows; 1 is greedy",
-    "length_penalty": "a hypothesis counts Σ log p / length^PENALTY",
-    "no_repeat_ngram": "let no n-gram of the tokens written occur twice; 0 allows it",
-    "sample": "draw tokens",
-    "temperature": "of --sample",
-    "top_k": "of --sample: among so many tokens, 0 for all",
-    "top_p": "of --sample: among the fewest tokens with this probability",
-    "seed": "of --sample",
-    "stop_at_blank_line": "end a text at a blank line",
-}
-FLAGS = ("sample", "stop_at_blank_line")
+def option(text: str, metavar: str = "N"):
+    return Option(help=text, metavar=metavar)
+
+
+DTYPES = Literal["float32", "bfloat16", "float16"]
+Dtype = Annotated[DTYPES, Option(help="To run the model in.")]
+MaxNewTokens = Annotated[int | None, option("Write at most so many tokens.")]
+NumBeams = Annotated[int | None, option("Hypotheses that beam search follows; 1 is greedy.")]
+LengthPenalty = Annotated[float | None, option("A hypothesis counts Σ log p / length^PENALTY.", "PENALTY")]
+NoRepeatNgram = Annotated[int | None, option("Let no n-gram of the tokens written occur twice; 0 allows it.")]
+Sample = Annotated[bool | None, Option("--sample/--no-sample", help="Draw tokens.")]
+Temperature = Annotated[float | None, option("Of --sample.")]
+TopK = Annotated[int | None, option("Of --sample: among so many tokens, 0 for all.")]
+TopP = Annotated[float | None, option("Of --sample: among the fewest tokens with this probability.")]
+Seed = Annotated[int | None, option("Of --sample.")]
+StopAtBlankLine = Annotated[
+    bool | None, Option("--stop-at-blank-line/--no-stop-at-blank-line", help="End a text at a blank line.")
+]
+NAMES = (
+    "max_new_tokens",
+    "num_beams",
+    "length_penalty",
+    "no_repeat_ngram",
+    "sample",
+    "temperature",
+    "top_k",
+    "top_p",
+    "seed",
+    "stop_at_blank_line",
+)
 DRAWN = ("temperature", "top_k", "top_p")
 
 
-def decoding_arguments(parser: argparse.ArgumentParser, names: Iterable[str] = HELP) -> None:
-    """Add an option for each of `names`; unset ones are None."""
-    group = parser.add_argument_group("how text is chosen")
-    for name in names:
-        if name in FLAGS:
-            kind = {"action": argparse.BooleanOptionalAction}
-        else:
-            real = name in ("length_penalty", "temperature", "top_p")
-            kind = {"type": float if real else int, "metavar": "PENALTY" if name == "length_penalty" else "N"}
-        group.add_argument(f"--{name.replace('_', '-')}", help=HELP[name], **kind)
-
-
-def read_decoding(options: argparse.Namespace, default):
+def read_decoding(options: SimpleNamespace, default):
     """`default`, a `Decoding`, with the options that are given."""
     from dataclasses import replace
 
-    given = {name: value for name in HELP if (value := getattr(options, name, None)) is not None}
+    given = {name: value for name in NAMES if (value := getattr(options, name, None)) is not None}
     if given.get("sample"):
         given.setdefault("num_beams", 1)
     elif useless := [name for name in DRAWN if name in given]:

@@ -1,14 +1,48 @@
-"""What a verb says when it cannot do its work."""
+"""What a verb says when it cannot do its work: one line with what is wrong, and the traceback with --debug.
 
-import argparse
+Exit codes: 0 done; 1 not done, or done with a negative finding; 2 used wrongly, or with input that cannot be used.
+"""
+
+import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import typer
+
+
+# typer's own ways out, and a reader that has gone away
+PASSED_ON = (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError)
+
 
 @contextmanager
-def in_one_line(parser: argparse.ArgumentParser) -> Iterator[None]:
-    """Errors about what the user gave end the process with exit code 2 and one line, not with a traceback."""
+def in_one_line(program: str, debug: bool = False) -> Iterator[None]:
+    """An error ends the process: code 2 where the input is at fault, 1 where it is not known what is.
+
+    What a library has said in one line before it ended the process gets its traceback here as well.
+    """
     try:
         yield
-    except (ImportError, OSError, TypeError, ValueError) as error:
-        parser.exit(2, f"{parser.prog}: error: {' '.join(str(error).split())}\n")
+    except PASSED_ON:
+        raise
+    except SystemExit as ended:
+        if debug and ended.__cause__ is not None:
+            traceback.print_exception(ended.__cause__)
+        raise
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        text = " ".join(str(error).split())
+        if is_about_input(error):
+            print(f"{program}: error: {text}", file=sys.stderr)
+            raise SystemExit(2) from error
+        name = type(error).__name__
+        print(f"{program}: unexpected {name}: {text} (--debug shows where; please report it)", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+def is_about_input(error: Exception) -> bool:
+    """Whether the user can mend it: the package raises these, and `FlagError`, for what it was given."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    return isinstance(error, (ImportError, OSError, TypeError, ValueError, StrictDataclassError))

@@ -1,54 +1,81 @@
 """`ginets eval math`: word problems, and the labels of the commonsense sets."""
 
-import argparse
-import json
+import json as as_json
 import sys
 from pathlib import Path
+from typing import Annotated, Literal
 
-from ..data.arithmetic import Problem, read_problems
-from ..data.leak import check_leak, read_questions
+from typer import Argument, Option
+
 from ..data.records import check_object, keep, read_records
 from ..data.tabular import DataError, check_text
-from ..data.templates import ALPACA
 from ..metrics.accuracy import accuracy
 from ..metrics.math_answers import RULES, WAYS, rule_for
+from .command import Json
+from .figures import print_figures
 
 
-def math_arguments(parser: argparse.ArgumentParser):
-    parser.add_argument(
-        "data", help="problems with gold answers: GSM8K's .jsonl, a .json of LLM-Adapters, AQuA's .jsonl"
-    )
-    parser.add_argument("generations", help=".jsonl with id and text, as `ginets generate` writes it")
-    parser.add_argument(
-        "--task", choices=tuple(RULES), help="data set, and with it the rule [default: as gold answers are]"
-    )
-    parser.add_argument("--rule", choices=WAYS, default=WAYS[0], help="how answers are found [default: ours]")
-    parser.add_argument("--train", nargs="+", metavar="FILE", help="what was trained on: warns of shared questions")
-    parser.add_argument("--details", metavar="FILE", help="write id, gold, found and correct of each problem (.jsonl)")
+EXAMPLES = """
+ginets eval math gsm8k/test.jsonl generations.jsonl
+ginets eval math gsm8k/test.jsonl generations.jsonl --train gsm8k/train.jsonl --details found.jsonl --json
+"""
 
 
-def math(options: argparse.Namespace) -> dict[str, float]:
-    """Accuracy in percent with its 95 % interval; with --train also over the questions that were not trained on."""
-    problems = read_problems(options.data)
-    texts = read_generations(options.generations, problems)
+def main(
+    data: Annotated[
+        str,
+        Argument(
+            metavar="DATA",
+            help="Problems with gold answers: GSM8K's .jsonl, a .json of LLM-Adapters, AQuA's .jsonl.",
+        ),
+    ],
+    generations: Annotated[
+        str, Argument(metavar="GENERATIONS", help=".jsonl with id and text, as `ginets generate` writes it.")
+    ],
+    task: Annotated[
+        Literal[tuple(RULES)] | None,
+        Option(help="Data set, and with it the rule.", show_default="as the gold answers are"),
+    ] = None,
+    rule: Annotated[Literal[WAYS], Option(help="How answers are found.")] = WAYS[0],
+    train: Annotated[
+        list[str] | None,
+        Option(metavar="FILE ...", help="What was trained on: warns of shared questions."),
+    ] = None,
+    details: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="Write id, gold, found and correct of each problem (.jsonl)."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Word problems: answers found in texts that reason.
+
+    Accuracy in percent with its 95 % interval; with --train also over the questions that were not trained on.
+    """
+    from ..data.arithmetic import read_problems
+    from ..data.leak import check_leak, read_questions
+
+    problems = read_problems(data)
+    texts = read_generations(generations, problems)
     report = None
-    if options.train:
-        trained = [question for path in options.train for question in read_questions(path)]
+    if train:
+        trained = [question for path in train for question in read_questions(path)]
         report = check_leak(trained, [problem.question for problem in problems])
-    task = options.task or rule_for([problem.answer for problem in problems])
-    rows = [score(problem, texts[problem.id], task, options.rule) for problem in problems]
-    if options.details:
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-        Path(options.details).write_text("".join(lines), encoding="utf-8")
+    task = task or rule_for([problem.answer for problem in problems])
+    rows = [score(problem, texts[problem.id], task, rule) for problem in problems]
+    if details:
+        lines = [as_json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+        details.write_text("".join(lines), encoding="utf-8")
     figures = accuracy([row["correct"] for row in rows])
     figures["without_answer"] = sum(row["found"] is None for row in rows)
     if report is not None:
         figures |= leak_figures(report, [row["correct"] for row in rows])
-    return figures
+    print_figures(figures, json)
 
 
-def score(problem: Problem, text: str, task: str, way: str) -> dict:
-    """What was found in a generated text, and whether it is right."""
+def score(problem, text: str, task: str, way: str) -> dict:
+    """What was found in the text generated for a `Problem`, and whether it is right."""
+    from ..data.templates import ALPACA
+
     rule = RULES[task]
     gold = rule.gold(problem.answer)
     if gold is None:
@@ -62,14 +89,14 @@ def leak_figures(report, hits: list[bool]) -> dict[str, float]:
     shared = {pair.test_row - 1 for pair in report.pairs}
     figures = {"shared_exact": report.exact, "shared_fuzzy": report.fuzzy}
     if shared:
-        print(f"ginets eval: warning: {report}; `ginets check-leak` shows them", file=sys.stderr)
+        print(f"ginets eval math: warning: {report}; `ginets check-leak` shows them", file=sys.stderr)
         if rest := [hit for row, hit in enumerate(hits) if row not in shared]:
             figures |= {f"not_shared_{name}": value for name, value in accuracy(rest).items()}
     return figures
 
 
-def read_generations(path: str, problems: list[Problem]) -> dict[str, str]:
-    """Id → generated text, one for each problem.
+def read_generations(path: str, problems: list) -> dict[str, str]:
+    """Id → generated text, one for each `Problem`.
 
     Raises:
         DataError: an id is missing, unknown or there twice.

@@ -1,45 +1,73 @@
 """`ginets eval nlg`: E2E, WebNLG and DART."""
 
-import argparse
 import sys
+from typing import Annotated, Literal
 
-from ..data.nlg import CATEGORIES, distinct, read_predictions, read_rows
-from ..metrics.nlg import TASKS, evaluate
+from typer import Argument, Option
 
-
-def nlg_arguments(parser: argparse.ArgumentParser):
-    parser.add_argument("--task", choices=tuple(TASKS), required=True, help="data set, and with it figures and form")
-    parser.add_argument("data", help="published file with references: e2e .csv, webnlg .json, dart .json")
-    parser.add_argument(
-        "predictions", help="text, one per line in the order of distinct inputs, or .jsonl: id and text"
-    )
-    parser.add_argument(
-        "--filter", choices=CATEGORIES, default="all", help="WebNLG: score all categories, seen or unseen ones"
-    )
-    parser.add_argument(
-        "--max-references",
-        type=int,
-        help="references per input that count, 0 for all [default: as published, 6 for webnlg and dart, all for e2e]",
-    )
+from ..data.nlg import CATEGORIES
+from ..metrics.nlg import TASKS
+from .command import Json
+from .figures import print_figures
 
 
-def nlg(options: argparse.Namespace) -> dict[str, float]:
+EXAMPLES = """
+ginets eval nlg --task e2e E2E/test.csv e2e.jsonl
+ginets eval nlg --task webnlg webnlg/test.json texts.txt --filter unseen --json
+"""
+
+
+def main(
+    data: Annotated[
+        str, Argument(metavar="DATA", help="Published file with references: e2e .csv, webnlg .json, dart .json.")
+    ],
+    predictions: Annotated[
+        str,
+        Argument(
+            metavar="PREDICTIONS", help="Text, one per line in the order of distinct inputs, or .jsonl: id and text."
+        ),
+    ],
+    task: Annotated[Literal[tuple(TASKS)], Option(help="Data set, and with it figures and form.")],
+    filter: Annotated[
+        Literal[CATEGORIES], Option(help="WebNLG: score all categories, seen or unseen ones.")
+    ] = CATEGORIES[0],
+    max_references: Annotated[
+        int | None,
+        Option(
+            metavar="N",
+            help="References per input that count, 0 for all.",
+            show_default="as published, 6 for webnlg and dart, all for e2e",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """E2E, WebNLG, DART: BLEU, METEOR, TER and others.
+
+    The figures are those of the official scripts; those that cannot be computed here are named on stderr.
+    """
+    print_figures(score(task, data, predictions, filter, max_references), json)
+
+
+def score(task: str, data: str, predictions: str, categories: str, max_references: int | None) -> dict[str, float]:
     """The official figures; those that cannot be computed here are named on stderr."""
-    if options.filter != "all" and options.task != "webnlg":
-        raise ValueError(f"--filter {options.filter}: only WebNLG knows seen and unseen categories.")
-    if (options.max_references or 0) < 0:
-        raise ValueError(f"--max-references is {options.max_references}; it must be 0 (all) or more.")
-    rows = read_rows(options.task, options.data)
-    items, kept = distinct(rows), distinct(rows, options.filter)
+    from ..data.nlg import distinct, read_predictions, read_rows
+    from ..metrics.nlg import evaluate
+
+    if categories != "all" and task != "webnlg":
+        raise ValueError(f"--filter {categories}: only WebNLG knows seen and unseen categories.")
+    if (max_references or 0) < 0:
+        raise ValueError(f"--max-references is {max_references}; it must be 0 (all) or more.")
+    rows = read_rows(task, data)
+    items, kept = distinct(rows), distinct(rows, categories)
     if not kept:
-        raise ValueError(f"{options.data}: no input belongs to {options.filter} categories.")
-    texts = read_predictions(options.predictions, items, kept)
+        raise ValueError(f"{data}: no input belongs to {categories} categories.")
+    texts = read_predictions(predictions, items, kept)
     references = [item.references for item in kept]
-    figures, refused = evaluate(options.task, texts, references, options.max_references)
+    figures, refused = evaluate(task, texts, references, max_references)
     for name, reason in refused.items():
-        print(f"ginets eval: {name} is not computed: {reason}", file=sys.stderr)
+        print(f"ginets eval nlg: {name} is not computed: {reason}", file=sys.stderr)
     if not figures:
-        raise ValueError(f"no figure of {options.task} can be computed here.")
+        raise ValueError(f"no figure of {task} can be computed here.")
     if empty := sum(not text.strip() for text in texts):
-        print(f"ginets eval: {empty} of {len(texts)} predictions are empty", file=sys.stderr)
+        print(f"ginets eval nlg: {empty} of {len(texts)} predictions are empty", file=sys.stderr)
     return figures

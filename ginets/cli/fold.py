@@ -1,18 +1,21 @@
 """`ginets fold BASE ADAPTER FOLDER`: Llama + InA adapter to a native LlamaInA checkpoint."""
 
-from .adapted import parse
-from .errors import in_one_line
+from .adapted import Adapter, Base, Folder, check_new, load_adapted
 
 
-def main(arguments: list[str]) -> int:
-    parser, given = parse(
-        "fold", "Turn a Llama with an InA adapter into a native LlamaInA checkpoint: same outputs, no PEFT.", arguments
-    )
-    with in_one_line(parser):
-        from .. import fold
-        from ..tuners.fold import find_tokenizer
-        from .adapted import load_adapted
+EXAMPLES = """
+ginets fold meta-llama/Llama-3.2-1B my-adapter my-model
+"""
 
-        native = fold(load_adapted(given.base, given.adapter), given.folder, find_tokenizer(given.adapter))
-    print(f"{given.folder}: {type(native).__name__}")
-    return 0
+
+def main(base: Base, adapter: Adapter, folder: Folder) -> None:
+    """Turn a Llama with an InA adapter into a native model.
+
+    The LlamaInA checkpoint has the same outputs and needs no PEFT.
+    """
+    check_new(folder)
+    from .. import fold
+    from ..tuners.fold import find_tokenizer
+
+    native = fold(load_adapted(base, adapter), folder, find_tokenizer(adapter))
+    print(f"{folder}: {type(native).__name__}")

@@ -1,53 +1,71 @@
 """`ginets generate MODEL …`: what a language model writes for the inputs of a task, as a file."""
 
-import argparse
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Literal
 
-from .decoding import decoding_arguments, read_decoding
-from .errors import in_one_line
+import typer
+from typer import Argument, Option
+
+from . import decoding
+from .decoding import read_decoding
 from .generate_tasks import TASKS, check_name
 
 
-DESCRIPTION = """Write a text for each input of a task, by beam search as published, greedily, or drawn. Finished texts are
-kept in OUTPUT.part as they come: after an interruption the same command goes on."""
-DTYPES = ("float32", "bfloat16", "float16")
+EXAMPLES = """
+ginets generate runs/e2e --task nlg --task-name e2e --data E2E/test.csv --output e2e.jsonl
+ginets generate runs/math --task math --data gsm8k/test.jsonl --output math.jsonl --workers 2
+ginets generate my-gpt2 --task text --data prompts.txt --output texts.jsonl --sample --top-p 0.9
+"""
 
 
-def main(arguments: list[str]) -> int:
-    parser = make_parser()
-    options = parser.parse_args(arguments)
-    with in_one_line(parser):
-        try:
-            count = generate(options)
-        except KeyboardInterrupt:
-            parser.exit(130, f"{parser.prog}: stopped; the same command goes on.\n")
-    print(f"{count} texts in {options.output}")
-    return 0
+def main(
+    model: Annotated[str, Argument(metavar="MODEL", help="A language model or an adapter, which stays live.")],
+    task: Annotated[
+        Literal[tuple(TASKS)], Option(help="; ".join(f"{name}: {task.help}" for name, task in TASKS.items()) + ".")
+    ],
+    data: Annotated[str, Option(metavar="FILE", help="The task's published file, or one in its form.")],
+    output: Annotated[Path, Option(metavar="OUT.jsonl", help="File to write: id, prompt, text on each line.")],
+    task_name: Annotated[
+        str | None, Option(metavar="NAME", help="Data set of --task nlg: e2e, webnlg or dart.")
+    ] = None,
+    predictions: Annotated[
+        Path | None, Option(metavar="FILE.txt", help="Write the texts alone as well, one per line.")
+    ] = None,
+    limit: Annotated[int | None, Option(metavar="N", help="The first N inputs only.")] = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace an output, or a part of one.")] = False,
+    max_new_tokens: decoding.MaxNewTokens = None,
+    num_beams: decoding.NumBeams = None,
+    length_penalty: decoding.LengthPenalty = None,
+    no_repeat_ngram: decoding.NoRepeatNgram = None,
+    sample: decoding.Sample = None,
+    temperature: decoding.Temperature = None,
+    top_k: decoding.TopK = None,
+    top_p: decoding.TopP = None,
+    seed: decoding.Seed = None,
+    stop_at_blank_line: decoding.StopAtBlankLine = None,
+    batch_size: Annotated[int | None, Option(metavar="N", help="At most N inputs at a time.")] = None,
+    batch_tokens: Annotated[
+        int | None,
+        Option(metavar="N", help="At most N tokens at a time, beams and new ones included.", show_default="16384"),
+    ] = None,
+    workers: Annotated[int, Option(metavar="N", help="On a CPU: share the work among N processes of one thread.")] = 1,
+    dtype: decoding.Dtype = "float32",
+) -> None:
+    """Write a text for each input of a task.
+
+    By beam search as published, greedily, or drawn. Finished texts are kept in OUTPUT.part as they come: after an
+    interruption the same command goes on.
+    """
+    try:
+        count = generate(SimpleNamespace(**locals()))
+    except KeyboardInterrupt:
+        typer.echo("ginets generate: stopped; the same command goes on.", err=True)
+        raise typer.Exit(130) from None
+    print(f"{count} texts in {output}")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("ginets generate", description=DESCRIPTION, allow_abbrev=False)
-    add = parser.add_argument
-    add("model", metavar="MODEL", help="a language model or an adapter, which stays live: folder or Hub name")
-    tasks = "; ".join(f"{name}: {task.help}" for name, task in TASKS.items())
-    add("--task", choices=tuple(TASKS), required=True, help=tasks)
-    add("--task-name", metavar="NAME", help="data set of --task nlg: e2e, webnlg or dart")
-    add("--data", metavar="FILE", required=True, help="the task's published file, or one in its form")
-    add("--output", metavar="OUT.jsonl", type=Path, required=True, help="file to write: id, prompt, text on each line")
-    add("--predictions", metavar="FILE.txt", type=Path, help="write the texts alone as well, one per line")
-    add("--limit", type=int, metavar="N", help="the first N inputs only")
-    add("--overwrite", action="store_true", help="replace an output, or a part of one")
-    decoding_arguments(parser)
-    group = parser.add_argument_group("how it is computed")
-    add = group.add_argument
-    add("--batch-size", type=int, metavar="N", help="at most N inputs at a time")
-    add("--batch-tokens", type=int, metavar="N", help="at most N tokens at a time, beams and new ones included [default: 16384]")  # fmt: skip
-    add("--workers", type=int, default=1, metavar="N", help="on a CPU: share the work among N processes of one thread")
-    add("--dtype", choices=DTYPES, default="float32", help="to run the model in [default: float32]")
-    return parser
-
-
-def generate(options: argparse.Namespace) -> int:
+def generate(options: SimpleNamespace) -> int:
     """The number of texts. What is wrong with the input is found before weights are read."""
     from ..generation.batches import BATCH_TOKENS
     from ..generation.decoding import PUBLISHED, Decoding

@@ -1,11 +1,11 @@
 """What `ginets generate` can write: task → prompts from a file, and the published way of decoding."""
 
-import argparse
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import NamedTuple
 
 
-def nlg(options: argparse.Namespace, tokenizer) -> list:
+def nlg(options: SimpleNamespace, tokenizer) -> list:
     """The distinct inputs of E2E, WebNLG or DART, with the ids that `ginets eval nlg` knows them by."""
     from ..data.nlg import distinct, read_rows
     from ..data.segments import prompt_of
@@ -15,7 +15,7 @@ def nlg(options: argparse.Namespace, tokenizer) -> list:
     return [(item.id, prompt_of(segments(item.input, ""))) for item in items]
 
 
-def math(options: argparse.Namespace, tokenizer) -> list:
+def math(options: SimpleNamespace, tokenizer) -> list:
     """Word problems in the template of training, with the ids that `ginets eval math` knows them by."""
     from ..data.arithmetic import read_problems, segments
     from ..data.segments import prompt_of
@@ -23,7 +23,7 @@ def math(options: argparse.Namespace, tokenizer) -> list:
     return [(problem.id, prompt_of(segments(problem))) for problem in read_problems(options.data)]
 
 
-def instruct(options: argparse.Namespace, tokenizer) -> list:
+def instruct(options: SimpleNamespace, tokenizer) -> list:
     """Instructions in the template of training, or dialogues, up to the last answer; numbered from 0."""
     from functools import partial
 
@@ -34,7 +34,7 @@ def instruct(options: argparse.Namespace, tokenizer) -> list:
     return [(str(number), segments) for number, segments in enumerate(rows)]
 
 
-def text(options: argparse.Namespace, tokenizer) -> list:
+def text(options: SimpleNamespace, tokenizer) -> list:
     """Prompts as they are."""
     from ..generation.prompts import read_prompts
 
@@ -45,7 +45,7 @@ class Task(NamedTuple):
     """`read`: `(options, tokenizer)` → ids and segments to go on from. `names`: data sets that read differently."""
 
     help: str
-    read: Callable[[argparse.Namespace, object], list]
+    read: Callable[[SimpleNamespace, object], list]
     names: tuple[str, ...] = ()
 
 
@@ -57,7 +57,7 @@ TASKS = {
 }
 
 
-def check_name(options: argparse.Namespace) -> None:
+def check_name(options: SimpleNamespace) -> None:
     """Refuse a data set that the task does not have, or none where it must be told."""
     names = TASKS[options.task].names
     if names and options.task_name not in names:

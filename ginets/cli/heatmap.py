@@ -1,51 +1,70 @@
 """`ginets heatmap VARIANT …`: attention of variants of a model on the same text, as pictures, numbers and a page."""
 
-import argparse
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Literal
 
-from .errors import in_one_line
+from typer import Argument, Option
+
+from .decoding import Dtype
+from .pictures import PNG, Background, Formats
 from .variants import read_variants
 
 
-DESCRIPTION = """Draw the attention of one or more variants of a model on the same text: per layer and variant, and as a
-sheet of layers × variants on one colour scale; with the raw numbers, and a page to flip through. Adapters stay live."""
-DTYPES = ("float32", "bfloat16", "float16")
+EXAMPLES = """
+ginets heatmap runs/squad --text "What is red?" --text-pair "My bag is red." --output-dir pictures
+ginets heatmap LoRA=runs/lora "InA 30 %=runs/ina" --file dev.json --limit 3 --layers 1 6 -1 --output-dir pictures
+"""
 
 
-def main(arguments: list[str]) -> int:
-    parser = make_parser()
-    options = parser.parse_args(arguments)
-    with in_one_line(parser):
-        paths = one_each(options.variants)
-        texts = texts_of(options)
-        files = write_all(options, paths, texts)
-    print(f"{files} files for {len(texts)} text{'s' if len(texts) > 1 else ''} in {options.output_dir}")
-    return 0
+def main(
+    variants: Annotated[
+        list[str], Argument(metavar="VARIANT", help="A model or adapter (folder or Hub name), or LABEL=PATH.")
+    ],
+    output_dir: Annotated[
+        Path, Option(metavar="FOLDER", help="Folder for the files; with --file one subfolder per text.")
+    ],
+    text: Annotated[str | None, Option(help="The text, or the first of a pair (the question).")] = None,
+    text_pair: Annotated[str | None, Option(metavar="TEXT", help="The second text (the passage).")] = None,
+    file: Annotated[
+        str | None,
+        Option(
+            help=".txt (a text per line), .csv, .json, .jsonl (text, text_pair or question, context), or SQuAD's "
+            "official JSON."
+        ),
+    ] = None,
+    limit: Annotated[int | None, Option(metavar="N", help="Of --file: take at most so many texts.")] = None,
+    layers: Annotated[
+        list[int] | None, Option(metavar="N ...", help="From 1, or from -1 backwards.", show_default="all")
+    ] = None,
+    head: Annotated[int | None, Option(metavar="N", help="From 1.", show_default="the mean of all heads")] = None,
+    mask_special: Annotated[
+        bool, Option("--mask-special", help="Leave special tokens out, also out of the scale.")
+    ] = False,
+    max_length: Annotated[
+        int | None,
+        Option(metavar="N", help="Cut longer inputs.", show_default="refuse what the model cannot take"),
+    ] = None,
+    scale: Annotated[
+        Literal["sqrt", "linear"], Option(help="Weight to colour; sqrt lets small weights show.")
+    ] = "sqrt",
+    background: Background = "light",
+    format: Formats = PNG,
+    dtype: Dtype = "float32",
+) -> None:
+    """Draw the attention of variants of a model on the same text.
 
-
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("ginets heatmap", description=DESCRIPTION, allow_abbrev=False)
-    add = parser.add_argument
-    add("variants", metavar="VARIANT", nargs="+", help="a model or adapter (folder or Hub name), or LABEL=PATH")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--text", help="the text, or the first of a pair (the question)")
-    source.add_argument("--file", help=".txt (a text per line), .csv, .json, .jsonl (text, text_pair or question, "
-                        "context), or SQuAD's official JSON")  # fmt: skip
-    add("--text-pair", help="the second text (the passage)")
-    add("--limit", type=int, help="of --file: take at most so many texts")
-    add("--output-dir", type=Path, required=True, help="folder for the files; with --file one subfolder per text")
-    add("--layers", type=int, nargs="+", metavar="N", help="from 1, or from -1 backwards [default: all]")
-    add("--head", type=int, metavar="N", help="from 1 [default: the mean of all heads]")
-    add("--mask-special", action="store_true", help="leave special tokens out, also out of the scale")
-    add("--max-length", type=int, metavar="N", help="cut longer inputs [default: refuse what the model cannot take]")
-    add("--scale", choices=("sqrt", "linear"), default="sqrt", help="weight to colour; sqrt lets small weights show")
-    add("--background", choices=("light", "dark"), default="light", help="of the pictures [default: light]")
-    add("--format", choices=("png", "svg"), nargs="+", default=["png"], help="of the pictures [default: png]")
-    add("--dtype", choices=DTYPES, default="float32", help="to run the models in [default: float32]")
-    return parser
+    Per layer and variant, and as a sheet of layers × variants on one colour scale; with the raw numbers, and a page to
+    flip through. Adapters stay live. Give --text or --file.
+    """
+    options = SimpleNamespace(**locals())
+    paths = one_each(variants)
+    texts = texts_of(options)
+    files = write_all(options, paths, texts)
+    print(f"{files} files for {len(texts)} text{'s' if len(texts) > 1 else ''} in {output_dir}")
 
 
 def one_each(variants: Sequence[str]) -> dict[str, str]:
@@ -56,9 +75,11 @@ def one_each(variants: Sequence[str]) -> dict[str, str]:
     return {label: path for label, (path,) in read.items()}
 
 
-def texts_of(options: argparse.Namespace) -> list[tuple[str, str | None]]:
+def texts_of(options: SimpleNamespace) -> list[tuple[str, str | None]]:
     from ..data.texts import read_texts
 
+    if (options.text is None) == (options.file is None):
+        raise ValueError("give either --text or --file.")
     if options.file is None:
         if options.limit is not None:
             raise ValueError("--limit needs --file.")
@@ -68,7 +89,7 @@ def texts_of(options: argparse.Namespace) -> list[tuple[str, str | None]]:
     return read_texts(options.file, options.limit)
 
 
-def write_all(options: argparse.Namespace, paths: Mapping[str, str], texts: Sequence[tuple]) -> int:
+def write_all(options: SimpleNamespace, paths: Mapping[str, str], texts: Sequence[tuple]) -> int:
     """Write everything; the number of files. What does not fit together is refused before a model is read."""
     from ..extras import require
     from ..hub.load import find_model
@@ -97,7 +118,7 @@ def write_all(options: argparse.Namespace, paths: Mapping[str, str], texts: Sequ
     return count
 
 
-def check_text(options: argparse.Namespace, sources: Mapping, tokenizers: Mapping, text: tuple) -> None:
+def check_text(options: SimpleNamespace, sources: Mapping, tokenizers: Mapping, text: tuple) -> None:
     """Refuse variants that do not share tokens, layers and heads, and choices that they do not have."""
     import numpy as np
 
@@ -117,7 +138,7 @@ def check_text(options: argparse.Namespace, sources: Mapping, tokenizers: Mappin
     compare(planned, options.layers, options.head, options.mask_special)
 
 
-def capture_all(options: argparse.Namespace, source, tokenizer, texts: Sequence[tuple], scratch: Path) -> list:
+def capture_all(options: SimpleNamespace, source, tokenizer, texts: Sequence[tuple], scratch: Path) -> list:
     """The attention of one model on all texts; the weights stay in files below `scratch`."""
     import numpy as np
     import torch
@@ -138,7 +159,7 @@ def capture_all(options: argparse.Namespace, source, tokenizer, texts: Sequence[
     return attentions
 
 
-def write_text(options: argparse.Namespace, variants: Mapping, folder: Path) -> int:
+def write_text(options: SimpleNamespace, variants: Mapping, folder: Path) -> int:
     """Write the pictures, numbers and page of one text; the number of files."""
     from ..viz.comparison import compare, write_arrays, write_rows
     from ..viz.heatmap import write_pictures

@@ -1,15 +1,21 @@
-"""`ginets models [PATTERN]`: names and folders of the zoo."""
+"""`ginets models [PATTERN]`: the same as `ginets list models`."""
 
-import argparse
+from typing import Annotated
 
-from ..models.zoo import list_models, model_path
+from typer import Argument
+
+from . import list as all_kinds
+from .command import Json
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser("ginets models", description="List the zoo: name and folder of each model.")
-    parser.add_argument("pattern", nargs="?", default="*", help="shell-style, e.g. 'deberta*'")
-    names = list_models(parser.parse_args(arguments).pattern)
-    width = max(map(len, names), default=0)
-    for name in names:
-        print(f"{name:{width}}  {model_path(name)}")
-    return 0 if names else 1
+EXAMPLES = """
+ginets models "deberta*"
+"""
+
+
+def main(
+    pattern: Annotated[str, Argument(metavar="PATTERN", help='Shell-style, e.g. "deberta*".')] = "*",
+    json: Json = False,
+) -> int:
+    """List the zoo: name and folder of each model, as `ginets list models`."""
+    return all_kinds.main("models", pattern, json)

@@ -1,107 +1,122 @@
 """`ginets relevance VARIANT [VARIANT …] --data FILE`: attention on relevant and irrelevant words, with intervals."""
 
-import argparse
 import csv
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated
 
-import torch
+from typer import Argument, Option
 
-from ..data.relevant import Marked, Passage, mark, read_passages
-from ..extras import require
-from ..hub.load import ModelSource, find_model
-from ..viz.attention import longest_input
-from ..viz.figures import BACKGROUNDS, FORMATS, save
-from ..viz.gates import GateRecorder
-from ..viz.gates_figure import draw_gates, draw_inhibited
-from ..viz.relevance import MEAN, QUERIES, compare, measurable, measure
-from ..viz.relevance_figure import PANELS, draw_relevance
-from .env import versions
-from .errors import in_one_line
+from ..extras import require, versions
+from .pictures import PNG, Background, Formats
 from .variants import read_variants
 
 
-DESCRIPTION = """Measure how much attention models give to the relevant and to the irrelevant words of passages, per
-layer, with bootstrap intervals and paired differences to the first variant."""
+EXAMPLES = """
+ginets relevance lora=runs/lora ina=runs/ina-1 ina=runs/ina-2 --data dev.json --limit 400 --gates
+"""
 SETTINGS = ("limit", "seed", "draws", "max_seq_length", "doc_stride", "head", "gates")
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser("ginets relevance", description=DESCRIPTION, allow_abbrev=False)
-    add_arguments(parser)
-    given = parser.parse_args(arguments)
-    with in_one_line(parser):
-        for name, least in (("draws", 1), ("seed", 0)):
-            if getattr(given, name) < least:
-                raise ValueError(f"--{name} is {getattr(given, name)}; it must be at least {least}.")
-        require("matplotlib", extra="viz")
-        variants = read_variants(given.variants)
-        sources = {path: find_model(path, given.head) for paths in variants.values() for path in paths}
-        passages, left_out = read_passages(given.data, given.limit, given.seed)
-        # whatever is wrong shows before weights are read
-        tokenizers = {path: source.tokenizer() for path, source in sources.items()}
-        marked = {path: mark_for(source, tokenizers[path], passages, given) for path, source in sources.items()}
-        measurable(passages, list(marked.values()))
-        given.output_dir.mkdir(parents=True, exist_ok=True)
-        runs, recorders = [], {}
-        for label, paths in variants.items():
-            recorder = GateRecorder() if given.gates else None
-            for path in paths:
-                measured = measure_run(sources[path].model(), tokenizers[path], marked[path], recorder)
-                runs.append((label, measured, marked[path]))
-            if recorder and recorder.found:
-                recorders[label] = recorder
-        report = compare(runs, passages, given.draws, given.seed)
-        left_out["not measurable in every variant"] = len(passages) - report["passages"]
-        settings = {name: getattr(given, name) for name in SETTINGS}
-        report = {
-            "settings": settings | {"data": Path(given.data).name},
-            "versions": versions(),
-            "variants": {label: [Path(path).name for path in paths] for label, paths in variants.items()},
-            "left_out": dict(+left_out),
-            **report,
-        }
-        files = write_all(report, recorders, given)
+def main(
+    variants: Annotated[
+        list[str],
+        Argument(metavar="VARIANT", help="Model or adapter, or LABEL=PATH; a label again: another seed."),
+    ],
+    data: Annotated[str, Option(metavar="FILE", help="SQuAD form, or rows with id, question, context, relevant.")],
+    limit: Annotated[int, Option(metavar="N", help="Draw that many passages.")] = 400,
+    seed: Annotated[int, Option(metavar="N", help="Of the drawing and the bootstrap.")] = 0,
+    draws: Annotated[int, Option(metavar="N", help="Of the bootstrap.")] = 2000,
+    max_seq_length: Annotated[int, Option(metavar="N", help="Tokens of a window.")] = 384,
+    doc_stride: Annotated[int, Option(metavar="N", help="Tokens that two windows share.")] = 128,
+    head: Annotated[
+        str | None, Option(metavar="NAME", help="E.g. QuestionAnswering.", show_default="the saved one")
+    ] = None,
+    gates: Annotated[bool, Option("--gates", help="Also statistics of gates and inhibited ranks.")] = False,
+    output_dir: Annotated[Path, Option(metavar="FOLDER", help="Folder for the files.")] = Path("relevance"),
+    format: Formats = PNG,
+    background: Background = "light",
+) -> None:
+    """Measure how much attention goes to relevant words.
+
+    And to irrelevant ones: per layer, with bootstrap intervals and paired differences to the first variant.
+    """
+    report, files = measure_all(SimpleNamespace(**locals()))
     print_means(report)
     print("\n".join(map(str, files)))
-    return 0
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "variants", nargs="+", metavar="VARIANT", help="model or adapter, or LABEL=PATH; a label again: another seed"
-    )
-    parser.add_argument("--data", required=True, help="SQuAD form, or rows with id, question, context, relevant")
-    parser.add_argument("--limit", type=int, default=400, help="draw that many passages [default: 400]")
-    parser.add_argument("--seed", type=int, default=0, help="of the drawing and the bootstrap [default: 0]")
-    parser.add_argument("--draws", type=int, default=2000, help="of the bootstrap [default: 2000]")
-    parser.add_argument("--max-seq-length", type=int, default=384, help="[default: 384]")
-    parser.add_argument("--doc-stride", type=int, default=128, help="[default: 128]")
-    parser.add_argument("--head", help="e.g. QuestionAnswering [default: the saved one]")
-    parser.add_argument("--gates", action="store_true", help="also statistics of gates and inhibited ranks")
-    parser.add_argument("--output-dir", type=Path, default=Path("relevance"), help="[default: relevance]")
-    parser.add_argument("--format", nargs="+", choices=FORMATS, default=["png"], help="[default: png]")
-    parser.add_argument("--background", choices=BACKGROUNDS, default="light", help="[default: light]")
+def measure_all(given: SimpleNamespace) -> tuple[dict, list[Path]]:
+    """The report, and the files that were written. Whatever is wrong shows before weights are read."""
+    from ..data.relevant import read_passages
+    from ..hub.load import find_model
+    from ..viz.gates import GateRecorder
+    from ..viz.relevance import compare, measurable
+
+    for name, least in (("draws", 1), ("seed", 0)):
+        if getattr(given, name) < least:
+            raise ValueError(f"--{name} is {getattr(given, name)}; it must be at least {least}.")
+    require("matplotlib", extra="viz")
+    variants = read_variants(given.variants)
+    sources = {path: find_model(path, given.head) for paths in variants.values() for path in paths}
+    passages, left_out = read_passages(given.data, given.limit, given.seed)
+    tokenizers = {path: source.tokenizer() for path, source in sources.items()}
+    marked = {path: mark_for(source, tokenizers[path], passages, given) for path, source in sources.items()}
+    measurable(passages, list(marked.values()))
+    given.output_dir.mkdir(parents=True, exist_ok=True)
+    runs, recorders = [], {}
+    for label, paths in variants.items():
+        recorder = GateRecorder() if given.gates else None
+        for path in paths:
+            measured = measure_run(sources[path].model(), tokenizers[path], marked[path], recorder)
+            runs.append((label, measured, marked[path]))
+        if recorder and recorder.found:
+            recorders[label] = recorder
+    report = compare(runs, passages, given.draws, given.seed)
+    left_out["not measurable in every variant"] = len(passages) - report["passages"]
+    settings = {name: getattr(given, name) for name in SETTINGS}
+    report = {
+        "settings": settings | {"data": Path(given.data).name},
+        "versions": versions(),
+        "variants": {label: [Path(path).name for path in paths] for label, paths in variants.items()},
+        "left_out": dict(+left_out),
+        **report,
+    }
+    return report, write_all(report, recorders, given)
 
 
-def mark_for(source: ModelSource, tokenizer, passages: Sequence[Passage], given) -> dict[str, Marked]:
-    """The passages as this model reads them."""
+def mark_for(source, tokenizer, passages: Sequence, given: SimpleNamespace) -> dict:
+    """The passages as this model reads them: id → `Marked`."""
+    from ..data.relevant import mark
+    from ..viz.attention import longest_input
+
     length = min(given.max_seq_length, longest_input(tokenizer, source.config))
     return mark(passages, tokenizer, length, given.doc_stride)
 
 
-def measure_run(model, tokenizer, marked: dict[str, Marked], recorder: GateRecorder | None) -> dict:
-    """Masses by passage id; on an accelerator, if there is one."""
+def measure_run(model, tokenizer, marked: dict, recorder) -> dict:
+    """Masses by passage id; on an accelerator, if there is one. `recorder`: a `GateRecorder`, or None."""
+    import torch
+
+    from ..viz.relevance import measure
+
     if torch.accelerator.is_available():
         model = model.to(torch.accelerator.current_accelerator())
     with recorder.watch(model) if recorder else nullcontext():
         return measure(model, tokenizer, marked, recorder)
 
 
-def write_all(report: dict, recorders: dict[str, GateRecorder], given) -> list[Path]:
+def write_all(report: dict, recorders: dict, given: SimpleNamespace) -> list[Path]:
     """Write figures and pictures; returns the files."""
+    from ..viz.figures import save
+    from ..viz.gates import GateRecorder
+    from ..viz.gates_figure import draw_gates, draw_inhibited
+    from ..viz.relevance import QUERIES
+    from ..viz.relevance_figure import draw_relevance
+
     folder = given.output_dir
     files = write_tables(folder / "relevance", report, report["rows"])
     title = f"{report['passages']} passages of {Path(given.data).name}, 95 % bootstrap intervals"
@@ -140,6 +155,9 @@ def write_tables(path: Path, report: dict, rows: list[dict]) -> list[Path]:
 
 def print_means(report: dict) -> None:
     """The means over layers, of all query tokens."""
+    from ..viz.relevance import MEAN
+    from ..viz.relevance_figure import PANELS
+
     print(
         f"{report['passages']} passages with {report['contexts']} contexts; left out: {report['left_out'] or 'none'}"
     )

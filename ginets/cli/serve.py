@@ -1,71 +1,104 @@
 """`ginets serve MODEL …`: models over HTTP."""
 
-import argparse
 import os
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Literal
+
+from typer import Argument, Option
 
 from ..extras import require
-from .errors import in_one_line
+from ..serve.limits import Limits
+from .decoding import Dtype
 
 
-DESCRIPTION = """Serve models over HTTP: text classification, question answering, token classification, fill-mask, and
-text in the form of OpenAI's API; the head of each model decides. The pages at /docs say what can be asked."""
-DTYPES = ("float32", "bfloat16", "float16")
+EXAMPLES = """
+ginets serve runs/mrpc                                       # then open http://127.0.0.1:8000/docs
+ginets serve mrpc=runs/mrpc squad=runs/squad chat=my-llama   # several models, under names
+ginets serve bert=my-bert --adapter one=runs/a --adapter two=runs/b
+"""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 KEY = "GINETS_API_KEY"
-LIMITS = {
-    "body_bytes": "of a request",
-    "inputs": "texts in a request",
-    "input_tokens": "of a text or prompt",
-    "new_tokens": "written to a prompt",
-    "attention_tokens": "of a text whose attention is asked for",
-    "concurrency": "requests in progress, waiting ones included",
-    "batch_rows": "texts that a model is given together; 1: one at a time",
-    "batch_tokens": "and their tokens, padding included",
-    "seconds": "for a request",
-}
 
 
-def main(arguments: list[str]) -> int:
-    parser = make_parser()
-    options = parser.parse_args(arguments)
-    with in_one_line(parser):
-        for module in ("fastapi", "uvicorn", "prometheus_client"):
-            require(module, extra="serve")
-        run(options)
-    return 0
+def at_most(text: str):
+    return Option(metavar="N", help=f"At most: {text}")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    from ..serve.limits import Limits
+def main(
+    models: Annotated[
+        list[str], Argument(metavar="MODEL", help="A model or an adapter (folder or Hub name), or NAME=MODEL.")
+    ],
+    adapter: Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAME=FOLDER",
+            help="An adapter that requests choose as MODEL:NAME; with several models MODEL:NAME=FOLDER; may be repeated.",
+        ),
+    ] = None,
+    host: Annotated[str, Option(help="To listen on.", show_default="127.0.0.1, this machine only")] = "127.0.0.1",
+    port: Annotated[int, Option(metavar="N", help="0: any that is free.")] = 8000,
+    allowed_host: Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAME",
+            help="A name under which the server may be asked, beside localhost; may be repeated.",
+        ),
+    ] = None,
+    api_key_file: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="First line: a key that requests have to bring.",
+            show_default=f"the variable {KEY}, or none",
+        ),
+    ] = None,
+    dtype: Dtype = "float32",
+    threads: Annotated[
+        int | None, Option(metavar="N", help="Of torch, for each model.", show_default="torch's choice")
+    ] = None,
+    template: Annotated[
+        Literal["auto", "chat", "alpaca"],
+        Option(
+            help="How conversations are written; auto: the tokenizer's chat template if there is one, else Alpaca's."
+        ),
+    ] = "auto",
+    drain_seconds: Annotated[
+        float, Option(metavar="N", help="On SIGTERM, go on taking requests so long, while /ready says no.")
+    ] = 1.0,
+    log_texts: Annotated[bool, Option("--log-texts", help="Write what users ask into the log.")] = False,
+    max_body_bytes: Annotated[int, at_most("bytes of a request.")] = Limits.body_bytes,
+    max_inputs: Annotated[int, at_most("texts in a request.")] = Limits.inputs,
+    max_input_tokens: Annotated[int, at_most("tokens of a text or prompt.")] = Limits.input_tokens,
+    max_new_tokens: Annotated[int, at_most("tokens written to a prompt.")] = Limits.new_tokens,
+    max_attention_tokens: Annotated[
+        int, at_most("tokens of a text whose attention is asked for.")
+    ] = Limits.attention_tokens,
+    max_concurrency: Annotated[int, at_most("requests in progress, waiting ones included.")] = Limits.concurrency,
+    max_batch_rows: Annotated[
+        int, at_most("texts that a model is given together; 1: one at a time.")
+    ] = Limits.batch_rows,
+    max_batch_tokens: Annotated[int, at_most("and their tokens, padding included.")] = Limits.batch_tokens,
+    max_seconds: Annotated[float, at_most("seconds for a request.")] = Limits.seconds,
+) -> None:
+    """Serve models over HTTP.
 
-    parser = argparse.ArgumentParser("ginets serve", description=DESCRIPTION, allow_abbrev=False)
-    add = parser.add_argument
-    add("models", metavar="MODEL", nargs="+", help="a model or an adapter (folder or Hub name), or NAME=MODEL")
-    add("--adapter", metavar="NAME=FOLDER", action="append", default=[], help="an adapter that requests choose as MODEL:NAME; with several models MODEL:NAME=FOLDER; may be repeated")  # fmt: skip
-    add("--host", default="127.0.0.1", help="to listen on [default: 127.0.0.1, this machine only]")
-    add("--port", type=int, default=8000, help="0: any that is free [default: 8000]")
-    add("--allowed-host", metavar="NAME", action="append", default=[], help="a name under which the server may be asked, beside localhost; may be repeated")  # fmt: skip
-    add("--api-key-file", metavar="FILE", type=Path, help=f"first line: a key that requests have to bring [default: the variable {KEY}, or none]")  # fmt: skip
-    add("--dtype", choices=DTYPES, default="float32", help="to run the models in [default: float32]")
-    add("--threads", type=int, metavar="N", help="of torch, for each model [default: torch's choice]")
-    add("--template", choices=("auto", "chat", "alpaca"), default="auto", help="how conversations are written [default: the tokenizer's chat template if there is one, else Alpaca's]")  # fmt: skip
-    add("--drain-seconds", type=float, default=1.0, metavar="N", help="on SIGTERM, go on taking requests so long, while /ready says no [default: 1]")  # fmt: skip
-    add("--log-texts", action="store_true", help="write what users ask into the log")
-    group = parser.add_argument_group("at most")
-    for each in fields(Limits):
-        group.add_argument(f"--max-{each.name.replace('_', '-')}", type=each.type, default=each.default, metavar="N", help=f"{LIMITS[each.name]} [default: {each.default}]")  # fmt: skip
-    return parser
+    Text classification, question answering, token classification, fill-mask, and text in the form of OpenAI's API; the
+    head of each model decides. The pages at /docs say what can be asked.
+    """
+    options = SimpleNamespace(**{**locals(), "adapter": adapter or [], "allowed_host": allowed_host or []})
+    for module in ("fastapi", "uvicorn", "prometheus_client"):
+        require(module, extra="serve")
+    run(options)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: SimpleNamespace) -> None:
     """What is wrong with the options is found before weights are read."""
     from transformers.utils import logging
 
     from ..serve.app import create_app
     from ..serve.engine import open_model, read_names
-    from ..serve.limits import Limits
     from ..serve.log import log_json
     from ..serve.server import serve
     from ..serve.service import Service
@@ -86,7 +119,7 @@ def run(options: argparse.Namespace) -> None:
     serve(create_app(service, hosts, key), options.host, options.port, options.drain_seconds)
 
 
-def check(options: argparse.Namespace) -> None:
+def check(options: SimpleNamespace) -> None:
     if options.threads is not None and options.threads < 1:
         raise ValueError(f"--threads is {options.threads}; it must be at least 1.")
     if not 0 <= options.port < 65536:

@@ -1,163 +1,44 @@
 """`ginets sweep SWEEP.yaml`: a grid of training runs."""
 
-import argparse
-import shlex
-import sys
-import uuid
-from dataclasses import replace
-from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated
 
-from ..recipes.recipe_files import ArgumentsError
-from ..sweep.cell import DONE, Outcome, Settings, command_of, hide_secrets
-from ..sweep.commands import check
-from ..sweep.grid import Cell, Sweep, find, load
-from ..sweep.ray import run_on_ray
-from ..sweep.slurm import array_job
-from ..sweep.store import Store
-from ..sweep.table import as_csv, as_text, summarise
-from ..sweep.workers import run_here, stoppable
+from typer import Argument, Option
 
 
-def main(arguments: list[str]) -> int:
-    """Exit code 0 if all cells are there, 1 if not, 2 for bad input, 128 + n if stopped by signal n."""
-    parser = make_parser()
-    options = parser.parse_intermixed_args(arguments)
-    try:
-        for name, least in (("workers", 1), ("threads", 1), ("retries", 0)):
-            if getattr(options, name) < least:
-                raise ArgumentsError(f"--{name} is {getattr(options, name)}; allowed: at least {least}.")
-        sweep = load(options.file, options.overrides)
-        store = Store(sweep.output_dir)
-        action = next((each for name, each in ACTIONS.items() if getattr(options, name) is not None), run)
-        return action(sweep, store, options)
-    except (ArgumentsError, ImportError, OSError) as error:
-        print(f"ginets sweep: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+EXAMPLES = """
+ginets sweep mrpc_adapters model_name_or_path=MODEL glue_dir=GLUE --workers 2
+ginets sweep mine.yaml --dry-run
+ginets sweep mine.yaml --table eval_f1
+"""
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "ginets sweep", description="Run a grid of trainings; finished cells are kept.", allow_abbrev=False
-    )
-    parser.add_argument("file", metavar="SWEEP.yaml", help="command, arguments, grid, seeds, output_dir")
-    parser.add_argument("overrides", nargs="*", metavar="name=value", help="instead of what the file says")
-    parser.add_argument("--workers", type=int, default=1, help="processes at a time [default: 1]")
-    parser.add_argument("--threads", type=int, default=1, help="threads of each process [default: 1]")
-    parser.add_argument("--retries", type=int, default=2, help="times a killed cell is done again [default: 2]")
-    parser.add_argument("--ray", metavar="ADDRESS", help="run the cells on this Ray cluster: host:port, or auto")
-    instead = parser.add_mutually_exclusive_group()
-    instead.add_argument("--list", action="store_true", default=None, help="say which cells are there")
-    instead.add_argument("--dry-run", action="store_true", default=None, help="check, and print what would be run")
-    instead.add_argument("--table", metavar="METRIC", help="print this figure of the cells that are there")
-    instead.add_argument("--slurm", metavar="FILE", help="write an array-job script of the missing cells")
-    instead.add_argument("--cell", metavar="KEY", help="do this one cell")
-    return parser
+def main(
+    file: Annotated[str, Argument(metavar="SWEEP.yaml", help="Command, arguments, grid, seeds, output_dir.")],
+    overrides: Annotated[
+        list[str] | None, Argument(metavar="name=value", help="Instead of what the file says.")
+    ] = None,
+    workers: Annotated[int, Option(metavar="N", help="Processes at a time.")] = 1,
+    threads: Annotated[int, Option(metavar="N", help="Threads of each process.")] = 1,
+    retries: Annotated[int, Option(metavar="N", help="Times a killed cell is done again.")] = 2,
+    ray: Annotated[
+        str | None, Option(metavar="ADDRESS", help="Run the cells on this Ray cluster: host:port, or auto.")
+    ] = None,
+    list: Annotated[bool, Option("--list", help="Instead: say which cells are there.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Instead: check, and print what would be run.")] = False,
+    table: Annotated[
+        str | None, Option(metavar="METRIC", help="Instead: print this figure of the cells that are there.")
+    ] = None,
+    slurm: Annotated[
+        str | None, Option(metavar="FILE", help="Instead: write an array-job script of the missing cells.")
+    ] = None,
+    cell: Annotated[str | None, Option(metavar="KEY", help="Instead: do this one cell.")] = None,
+) -> int:
+    """Run a grid of trainings; finished cells are kept.
 
+    Exit code 0 if all cells are there, 1 if not, 128 + n if stopped by signal n.
+    """
+    options = locals()
+    from .sweep_actions import sweep
 
-def missing(sweep: Sweep, store: Store) -> list[Cell]:
-    """The cells to be done, their arguments checked; seeds differ in nothing that a check could find."""
-    cells = [cell for cell in sweep.cells if not store.record_file(cell)]
-    for cell in {tuple(cell.variant.items()): cell for cell in cells}.values():
-        try:
-            check(cell.command, ["--output_dir", str(sweep.output_dir), *cell.words()])
-        except ArgumentsError as error:
-            raise ArgumentsError(f"{cell.label}: {error}") from error
-    return cells
-
-
-def run(sweep: Sweep, store: Store, options: argparse.Namespace) -> int:
-    """Do what is missing, and print the table."""
-    return finish(sweep, store, do(sweep, store, options, missing(sweep, store)))
-
-
-def do(sweep: Sweep, store: Store, options: argparse.Namespace, cells: list[Cell]) -> int:
-    """Do cells; the exit code."""
-    settings = Settings(options.threads, options.retries, sweep.keep_runs)
-    print(f"{len(sweep.cells) - len(cells)} of {len(sweep.cells)} cells are there; {len(cells)} to do.", flush=True)
-    count = 0
-
-    def report(outcome: Outcome) -> None:
-        nonlocal count
-        count += 1
-        print(f"[{count}/{len(cells)}] {outcome.state}: {outcome.cell.label}  {outcome.text}".rstrip(), flush=True)
-
-    with stoppable() as stop:
-        if options.ray is None:
-            outcomes = run_here(cells, store, settings, options.workers, stop, report)
-        else:
-            settings = replace(settings, owner=uuid.uuid4().hex)
-            outcomes = run_on_ray(options.ray, cells, store, settings, sweep.ray, stop, report)
-    if stop.signal:
-        return 128 + stop.signal
-    return int(any(outcome.state != DONE for outcome in outcomes))
-
-
-def finish(sweep: Sweep, store: Store, code: int) -> int:
-    """Print the table of what is there, and keep it as `table.csv` and `table.txt`."""
-    if records := finished(sweep, store):
-        rows = summarise(records, sweep.metrics)
-        store.write("table.csv", as_csv(rows))
-        store.write("table.txt", as_text(rows) + "\n")
-        print(f"\n{as_text(rows)}")
-    return code
-
-
-def finished(sweep: Sweep, store: Store) -> list[tuple[Cell, dict]]:
-    return [(cell, record) for cell in sweep.cells if (record := store.record(cell))]
-
-
-def do_cell(sweep: Sweep, store: Store, options: argparse.Namespace) -> int:
-    """`--cell`: one, as a task of an array job."""
-    cells = [cell for cell in sweep.cells if cell.key == options.cell]
-    if not cells:
-        raise ArgumentsError(f"--cell is {options.cell!r}; {options.file} has no such cell (any more), see --list.")
-    return do(sweep, store, options, [cell for cell in cells if not store.record_file(cell)])
-
-
-def list_cells(sweep: Sweep, store: Store, options: argparse.Namespace) -> int:
-    """`--list`: key, state, label."""
-    count = 0
-    for cell in sweep.cells:
-        count += (there := store.record_file(cell) is not None)
-        holder = None if there else store.lock(cell).holder()
-        state = "done" if there else "missing" if holder is None else f"in work: {holder}"
-        print(f"{cell.key}  {cell.label}  {state}")
-    print(f"{count} of {len(sweep.cells)} cells are there.")
-    return 0
-
-
-def dry_run(sweep: Sweep, store: Store, options: argparse.Namespace) -> int:
-    """`--dry-run`: the commands of the missing cells, checked."""
-    for cell in missing(sweep, store):
-        print(shlex.join(["python", *hide_secrets(command_of(cell, store))]))
-    return 0
-
-
-def print_table(sweep: Sweep, store: Store, options: argparse.Namespace) -> int:
-    """`--table METRIC`."""
-    print(as_text(summarise(finished(sweep, store), [options.table])))
-    return 0
-
-
-def write_slurm(sweep: Sweep, store: Store, options: argparse.Namespace) -> int:
-    """`--slurm FILE`."""
-    cells = missing(sweep, store)
-    if not cells:
-        print("All cells are there; no script was written.")
-        return 0
-    logs = store.inside(Path("slurm", "logs")).parent
-    words = [*options.overrides, "--threads", str(options.threads), "--retries", str(options.retries)]
-    script = array_job(find(options.file), words, cells, logs, sweep.slurm)
-    Path(options.slurm).write_text(script, encoding="utf-8")
-    print(f"{options.slurm}: {len(cells)} tasks; submit it with: sbatch {options.slurm}")
-    return 0
-
-
-# option → what is done instead of the sweep
-ACTIONS = {
-    "list": list_cells,
-    "dry_run": dry_run,
-    "table": print_table,
-    "slurm": write_slurm,
-    "cell": do_cell,
-}
+    return sweep(SimpleNamespace(**{**options, "overrides": overrides or []}))

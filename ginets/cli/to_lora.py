@@ -1,17 +1,17 @@
 """`ginets to-lora BASE ADAPTER FOLDER`: an adapter to plain LoRA, where that is exact."""
 
-from .adapted import parse
-from .errors import in_one_line
+from .adapted import Adapter, Base, Folder, check_new, load_adapted
 
 
-def main(arguments: list[str]) -> int:
-    parser, given = parse(
-        "to-lora", "Write an adapter as a plain LoRA adapter with the same outputs, if there is one.", arguments
-    )
-    with in_one_line(parser):
-        from .. import to_lora
-        from .adapted import load_adapted
+EXAMPLES = """
+ginets to-lora google-bert/bert-base-uncased runs/mtlora plain-lora
+"""
 
-        to_lora(load_adapted(given.base, given.adapter), given.folder)
-    print(f"{given.folder}: LoRA")
-    return 0
+
+def main(base: Base, adapter: Adapter, folder: Folder) -> None:
+    """Write an adapter as plain LoRA, where that is exact."""
+    check_new(folder)
+    from .. import to_lora
+
+    to_lora(load_adapted(base, adapter), folder)
+    print(f"{folder}: LoRA")

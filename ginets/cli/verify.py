@@ -1,31 +1,43 @@
 """`ginets verify FOLDER|REPO`: a published model checked as its users will meet it; exit code 1 if anything is wrong."""
 
-import argparse
+import json as as_json
+from typing import Annotated
 
-from .errors import in_one_line
+from typer import Argument, Option
+
+from .command import Json
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        "ginets verify",
-        description="Check the files, code, weights and card of a published model, and load it with and without ginets.",
-    )
-    parser.add_argument(
-        "path", metavar="FOLDER|REPO", help="what `ginets publish` wrote, or its repository on the Hub"
-    )
-    parser.add_argument("--revision", help="of the repository")
-    parser.add_argument(
-        "--trust-remote-code",
-        action="store_true",
-        help="run code in it that is not, byte for byte, what this version of ginets writes; read it first",
-    )
-    given = parser.parse_args(arguments)
-    with in_one_line(parser):
-        from ..hub.verify import verify
+EXAMPLES = """
+ginets verify mrpc-gi
+ginets verify me/mrpc-gi --revision main --json
+"""
 
-        report = verify(given.path, given.trust_remote_code, given.revision)
-    for sentence in report.right:
-        print(f"ok     {sentence}")
-    for sentence in report.wrong:
-        print(f"WRONG  {sentence}")
+
+def main(
+    path: Annotated[
+        str, Argument(metavar="FOLDER|REPO", help="What `ginets publish` wrote, or its repository on the Hub.")
+    ],
+    revision: Annotated[str | None, Option(help="Of the repository.")] = None,
+    trust_remote_code: Annotated[
+        bool,
+        Option(
+            "--trust-remote-code",
+            help="Run code in it that is not, byte for byte, what this version of ginets writes; read it first.",
+        ),
+    ] = False,
+    json: Json = False,
+) -> int:
+    """Check a published model, with and without ginets.
+
+    Its files, code, weights and card; it is loaded in fresh processes. Exit code 1 if anything is wrong.
+    """
+    from ..hub.verify import verify
+
+    report = verify(path, trust_remote_code, revision)
+    if json:
+        print(as_json.dumps({"right": report.right, "wrong": report.wrong}, indent=2, ensure_ascii=False))
+    else:
+        lines = [f"ok     {sentence}" for sentence in report.right] + [f"WRONG  {text}" for text in report.wrong]
+        print("\n".join(lines))
     return 1 if report.wrong else 0

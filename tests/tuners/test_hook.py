@@ -38,7 +38,7 @@ def test_nothing_is_left_behind():
     """Once PEFT is there, its import system entry is the usual one."""
     code = "import sys, ginets, peft; print(peft.__spec__.loader is peft.__loader__, type(peft.__loader__).__name__, sys.meta_path)"
     left = python(code).stdout
-    assert left.startswith("True SourceFileLoader") and "AfterPeft" not in left
+    assert left.startswith("True SourceFileLoader") and "AfterImport" not in left
 
 
 def test_an_import_that_fails_can_be_repeated():

@@ -1,0 +1,144 @@
+"""What `ginets sweep` does with a sweep: run it, or one of the things that are done instead."""
+
+import shlex
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+from ..recipes.recipe_files import ArgumentsError
+from ..sweep.cell import DONE, Outcome, Settings, command_of, hide_secrets
+from ..sweep.commands import check
+from ..sweep.grid import Cell, Sweep, find, load
+from ..sweep.ray import run_on_ray
+from ..sweep.slurm import array_job
+from ..sweep.store import Store
+from ..sweep.table import as_csv, as_text, summarise
+from ..sweep.workers import run_here, stoppable
+
+
+def sweep(options: SimpleNamespace) -> int:
+    """The exit code.
+
+    Raises:
+        ArgumentsError: an option or the file cannot be used.
+    """
+    for name, least in (("workers", 1), ("threads", 1), ("retries", 0)):
+        if getattr(options, name) < least:
+            raise ArgumentsError(f"--{name} is {getattr(options, name)}; allowed: at least {least}.")
+    given = [name for name in ACTIONS if getattr(options, name) not in (None, False)]
+    if len(given) > 1:
+        first, second, *_ = (f"--{name.replace('_', '-')}" for name in given)
+        raise ArgumentsError(f"{first} and {second} exclude each other; give one of them.")
+    grid = load(options.file, options.overrides)
+    action = ACTIONS[given[0]] if given else run
+    return action(grid, Store(grid.output_dir), options)
+
+
+def missing(sweep: Sweep, store: Store) -> list[Cell]:
+    """The cells to be done, their arguments checked; seeds differ in nothing that a check could find."""
+    cells = [cell for cell in sweep.cells if not store.record_file(cell)]
+    for cell in {tuple(cell.variant.items()): cell for cell in cells}.values():
+        try:
+            check(cell.command, ["--output_dir", str(sweep.output_dir), *cell.words()])
+        except ArgumentsError as error:
+            raise ArgumentsError(f"{cell.label}: {error}") from error
+    return cells
+
+
+def run(sweep: Sweep, store: Store, options: SimpleNamespace) -> int:
+    """Do what is missing, and print the table."""
+    return finish(sweep, store, do(sweep, store, options, missing(sweep, store)))
+
+
+def do(sweep: Sweep, store: Store, options: SimpleNamespace, cells: list[Cell]) -> int:
+    """Do cells; the exit code."""
+    settings = Settings(options.threads, options.retries, sweep.keep_runs)
+    print(f"{len(sweep.cells) - len(cells)} of {len(sweep.cells)} cells are there; {len(cells)} to do.", flush=True)
+    count = 0
+
+    def report(outcome: Outcome) -> None:
+        nonlocal count
+        count += 1
+        print(f"[{count}/{len(cells)}] {outcome.state}: {outcome.cell.label}  {outcome.text}".rstrip(), flush=True)
+
+    with stoppable() as stop:
+        if options.ray is None:
+            outcomes = run_here(cells, store, settings, options.workers, stop, report)
+        else:
+            settings = replace(settings, owner=uuid.uuid4().hex)
+            outcomes = run_on_ray(options.ray, cells, store, settings, sweep.ray, stop, report)
+    if stop.signal:
+        return 128 + stop.signal
+    return int(any(outcome.state != DONE for outcome in outcomes))
+
+
+def finish(sweep: Sweep, store: Store, code: int) -> int:
+    """Print the table of what is there, and keep it as `table.csv` and `table.txt`."""
+    if records := finished(sweep, store):
+        rows = summarise(records, sweep.metrics)
+        store.write("table.csv", as_csv(rows))
+        store.write("table.txt", as_text(rows) + "\n")
+        print(f"\n{as_text(rows)}")
+    return code
+
+
+def finished(sweep: Sweep, store: Store) -> list[tuple[Cell, dict]]:
+    return [(cell, record) for cell in sweep.cells if (record := store.record(cell))]
+
+
+def do_cell(sweep: Sweep, store: Store, options: SimpleNamespace) -> int:
+    """`--cell`: one, as a task of an array job."""
+    cells = [cell for cell in sweep.cells if cell.key == options.cell]
+    if not cells:
+        raise ArgumentsError(f"--cell is {options.cell!r}; {options.file} has no such cell (any more), see --list.")
+    return do(sweep, store, options, [cell for cell in cells if not store.record_file(cell)])
+
+
+def list_cells(sweep: Sweep, store: Store, options: SimpleNamespace) -> int:
+    """`--list`: key, state, label."""
+    count = 0
+    for cell in sweep.cells:
+        count += (there := store.record_file(cell) is not None)
+        holder = None if there else store.lock(cell).holder()
+        state = "done" if there else "missing" if holder is None else f"in work: {holder}"
+        print(f"{cell.key}  {cell.label}  {state}")
+    print(f"{count} of {len(sweep.cells)} cells are there.")
+    return 0
+
+
+def dry_run(sweep: Sweep, store: Store, options: SimpleNamespace) -> int:
+    """`--dry-run`: the commands of the missing cells, checked."""
+    for cell in missing(sweep, store):
+        print(shlex.join(["python", *hide_secrets(command_of(cell, store))]))
+    return 0
+
+
+def print_table(sweep: Sweep, store: Store, options: SimpleNamespace) -> int:
+    """`--table METRIC`."""
+    print(as_text(summarise(finished(sweep, store), [options.table])))
+    return 0
+
+
+def write_slurm(sweep: Sweep, store: Store, options: SimpleNamespace) -> int:
+    """`--slurm FILE`."""
+    cells = missing(sweep, store)
+    if not cells:
+        print("All cells are there; no script was written.")
+        return 0
+    logs = store.inside(Path("slurm", "logs")).parent
+    words = [*options.overrides, "--threads", str(options.threads), "--retries", str(options.retries)]
+    script = array_job(find(options.file), words, cells, logs, sweep.slurm)
+    Path(options.slurm).write_text(script, encoding="utf-8")
+    print(f"{options.slurm}: {len(cells)} tasks; submit it with: sbatch {options.slurm}")
+    return 0
+
+
+# option → what is done instead of the sweep
+ACTIONS = {
+    "list": list_cells,
+    "dry_run": dry_run,
+    "table": print_table,
+    "slurm": write_slurm,
+    "cell": do_cell,
+}
