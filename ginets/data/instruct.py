@@ -126,7 +126,9 @@ def dialogue(messages: list[dict[str, str]], tokenizer: PreTrainedTokenizerBase 
             before, after = render(messages[:at], add_generation_prompt=True), render(messages[: at + 1])
             if not (before.startswith(done) and after.startswith(before)):
                 raise DataError("messages: the chat template does not write the turns one after the other.")
-            answer, mark, rest = after[len(before) :].rpartition(tokenizer.eos_token)
+            answer, mark, rest = "", "", after[len(before) :]
+            if tokenizer.eos_token:
+                answer, mark, rest = rest.rpartition(tokenizer.eos_token)
             pieces += [Segment(before[len(done) :]), Segment(answer + mark or rest, trained=True)]
             pieces += [Segment(rest)] if mark and rest else []
             done = after

@@ -116,10 +116,10 @@ def add_encoders(app: FastAPI, service: Service) -> None:
             for at, pair in enumerate(texts)
         ]  # fmt: skip
         note(request, served.name, adapter, sum(row.length for row in rows), texts)
+        maps = await service.attention(served, texts, adapter) if asked.attention else None
         jobs = [Job(served.run, row, served.key(adapter), 1, row.length) for row in rows]
         results = await service.run(served, jobs)
-        if asked.attention:
-            maps = await service.attention(served, texts, adapter)
+        if maps:
             results = [result | {"attention": found} for result, found in zip(results, maps, strict=True)]
         return {"model": name_of(asked, served), "results": results}
 
@@ -155,12 +155,12 @@ def add_encoders(app: FastAPI, service: Service) -> None:
         )  # fmt: skip
         lengths = [row.length for row in question.rows]
         note(request, served.name, adapter, sum(lengths), (asked.question, asked.context))
+        texts = [(asked.question, asked.context)]
+        maps = await service.attention(served, texts, adapter) if asked.attention else [None]
         job = Job(served.run, question, served.key(adapter), len(lengths), max(lengths))
         (found,) = await service.run(served, [job])
         found["alternatives"] = found["alternatives"][: asked.top_k - 1]
-        if asked.attention:
-            (found["attention"],) = await service.attention(served, [(asked.question, asked.context)], adapter)
-        return found | {"model": name_of(asked, served)}
+        return found | {"model": name_of(asked, served), "attention": maps[0]}
 
 
 def name_of(asked: schemas.Request, served) -> str:

@@ -2,16 +2,18 @@
 
 import copy
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import PreTrainedConfig
 
 from ..extras import require
-from ..hub.load import find_model
+from ..hub.load import ModelSource, find_model
+from ..models.flags import GateFlags, InAFlags, is_flag
 from ..viz.attention import base_of, capture, longest_input
 from .limits import Limits, RequestError
 
@@ -21,6 +23,7 @@ logger = logging.getLogger(__name__)
 BARE = "__base__"  # PEFT's name for no adapter
 OWN = "default"  # the adapter of a model that is an adapter itself
 TOLERANCE = 1e-4  # between rows of a mixed batch and the same rows alone
+FLAGS = {each.name: each.default for kind in (GateFlags, InAFlags) for each in fields(kind) if is_flag(each.name)}
 
 
 @dataclass
@@ -48,17 +51,27 @@ class Served:
     Args:
         model: of transformers, ginets or PEFT.
         head: what stands after `AutoModelFor` in its class.
-        adapters: further names of a PEFT model that requests may choose.
+        adapters: further adapters of a PEFT model that requests may choose: name → the config it was trained with.
     """
 
-    def __init__(self, name: str, model, tokenizer, head: str, limits: Limits, adapters: Sequence[str] = ()):
+    def __init__(
+        self,
+        name: str,
+        model,
+        tokenizer,
+        head: str,
+        limits: Limits,
+        adapters: Mapping[str, PreTrainedConfig] | None = None,
+    ):
         self.name, self.model, self.head, self.limits = name, model, head, limits
-        self.adapters = tuple(adapters)
+        self.configs = dict(adapters or {})
+        self.adapters = tuple(self.configs)
         # a fast tokenizer must not be used by two threads at once: one reads requests, one is the model's
         self.tokenizer, self.reader = tokenizer, copy.deepcopy(tokenizer)
         self.config = base_of(model).config
         self.own = OWN if OWN in getattr(model, "peft_config", {}) else BARE
-        self.max_length = min(longest_input(tokenizer, self.config), limits.input_tokens)
+        self.positions = longest_input(tokenizer, self.config)
+        self.max_length = min(self.positions, limits.input_tokens)
         self.max_rows = limits.batch_rows if (reason := self.why_single()) is None else 1
         if reason:
             logger.warning("model %s is served at batch 1: %s", name, reason)
@@ -86,6 +99,10 @@ class Served:
             known = ", ".join(f"{self.name}:{each}" for each in self.adapters) or "none"
             raise RequestError(404, f"model {self.name!r} has no adapter {adapter[:80]!r}; it has {known}.", "model_not_found", "model")  # fmt: skip
         return adapter
+
+    def config_of(self, adapter: str | None) -> PreTrainedConfig:
+        """The config that says what the outputs of an adapter mean."""
+        return self.configs.get(adapter, self.config)
 
     def key(self, adapter: str | None) -> str | None:
         """What jobs of a batch must have in common."""
@@ -180,17 +197,37 @@ def open_model(name: str, path: str, adapters: dict[str, str], limits: Limits, d
     source = find_model(path)
     if (head := source.saved_head) not in HEADS:
         raise ValueError(f"{path!r} was saved with the head {head}; served are {', '.join(HEADS)}.")
-    for folder in adapters.values():
-        if (adapter := find_model(folder)).adapter is None:
-            raise ValueError(f"{folder!r} is no adapter.")
-        if adapter.saved_head != head:
-            raise ValueError(f"the adapter {folder!r} is for {adapter.saved_head}, {path!r} is for {head}.")
+    configs = {label: fitting(find_model(folder), source).config for label, folder in adapters.items()}
     tokenizer, model = source.tokenizer(), source.model(dtype)
     for adapter, folder in adapters.items():
         model = with_adapter(model, adapter, folder)
     if torch.accelerator.is_available():
         model = model.to(torch.accelerator.current_accelerator())
-    return HEADS[head](name, model.eval(), tokenizer, head, limits, tuple(adapters))
+    return HEADS[head](name, model.eval(), tokenizer, head, limits, configs)
+
+
+def fitting(adapter: ModelSource, source: ModelSource) -> ModelSource:
+    """`adapter`, if it can be put on the model of `source`: for the same head, with the same gates.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if adapter.adapter is None:
+        raise ValueError(f"{adapter.path!r} is no adapter.")
+    if adapter.saved_head != source.saved_head:
+        raise ValueError(
+            f"the adapter {adapter.path!r} is for {adapter.saved_head}, {source.path!r} is for {source.saved_head}."
+        )
+    for flag, default in FLAGS.items():
+        its, mine = (getattr(each.config, flag, default) for each in (adapter, source))
+        if its != mine:
+            raise ValueError(
+                f"the adapter {adapter.path!r} was trained with {flag} = {its!r}; {source.path!r} has {mine!r}."
+            )
+    trained_on, served = adapter.base[0], source.base[0]
+    if Path(trained_on).resolve() != Path(served).resolve():
+        logger.warning("the adapter %s was trained on %s and is put on %s.", adapter.path, trained_on, served)
+    return adapter
 
 
 def with_adapter(model, name: str, folder: str):
@@ -216,7 +253,7 @@ def read_names(arguments: Sequence[str], adapters: Sequence[str]) -> dict[str, t
         name, equals, path = argument.partition("=")
         if not equals or Path(argument).exists():  # a path that exists is never taken apart
             name, path = Path(argument).resolve().name if Path(argument).exists() else argument, argument
-        add_name(models, name, (path, {}), f"{argument!r}: write NAME=MODEL with a name of its own")
+        add_name(models, name, (path, {}), f"{argument!r}: write NAME=MODEL")
     for argument in adapters:
         label, equals, folder = argument.partition("=")
         if not equals:
@@ -229,11 +266,13 @@ def read_names(arguments: Sequence[str], adapters: Sequence[str]) -> dict[str, t
         model = model or next(iter(models))
         if model not in models:
             raise ValueError(f"--adapter {argument!r}: there is no model {model!r}; there are {', '.join(models)}.")
-        add_name(models[model][1], name, folder, f"--adapter {argument!r}: give a name of its own")
+        if name in (BARE, OWN):  # PEFT's own
+            raise ValueError(f"--adapter {argument!r}: the name must not be {name!r}.")
+        add_name(models[model][1], name, folder, f"--adapter {argument!r}: write NAME=FOLDER")
     return models
 
 
 def add_name(names: dict, name: str, value: object, otherwise: str) -> None:
-    if not name or ":" in name or name in names or name in (BARE, OWN):
-        raise ValueError(f"{otherwise}, without ':'.")
+    if not name or ":" in name or name in names:
+        raise ValueError(f"{otherwise} with a name of its own, without ':'.")
     names[name] = value

@@ -57,7 +57,8 @@ class Guard:
                 headers["X-Request-ID"] = name
                 if self.service.draining:  # whoever has more to ask finds another server
                     headers["Connection"] = "close"
-            await send(message)
+            async with asyncio.timeout(self.service.limits.seconds):  # of who does not read, the place is needed
+                await send(message)
 
         self.service.in_progress += 1
         try:

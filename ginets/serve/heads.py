@@ -38,8 +38,8 @@ class Encoder(Served):
     def answer(self, row: Row, logits: np.ndarray) -> dict:
         """What the logits of a row say; they have no padding."""
 
-    def label(self, number: int) -> str:
-        return str(self.config.id2label.get(number, number))
+    def label(self, number: int, adapter: str | None) -> str:
+        return str(self.config_of(adapter).id2label.get(number, number))
 
 
 class Classification(Encoder):
@@ -48,15 +48,15 @@ class Classification(Encoder):
     def answer(self, row: Row, logits: np.ndarray) -> dict:
         if len(logits) == 1:
             scores = logits
-        elif self.config.problem_type == "multi_label_classification":
+        elif self.config_of(row.adapter).problem_type == "multi_label_classification":
             scores = 1 / (1 + np.exp(-logits.astype(float)))
         else:
             scores = softmax(logits)
         best = int(np.argmax(scores))
         return {
-            "label": self.label(best),
+            "label": self.label(best, row.adapter),
             "score": float(scores[best]),
-            "scores": {self.label(i): float(score) for i, score in enumerate(scores)},
+            "scores": {self.label(i, row.adapter): float(score) for i, score in enumerate(scores)},
             "logits": logits.tolist(),
         }
 
@@ -79,7 +79,7 @@ class TokenClassification(Encoder):
                 continue
             if word == previous:
                 continue
-            name = self.label(best := int(np.argmax(scores[at])))
+            name = self.label(best := int(np.argmax(scores[at])), row.adapter)
             begins, label = name.startswith("B-"), name[2:] if name[:2] in ("B-", "I-") else name
             last, previous = entities[-1] if entities else None, word
             if label == "O":

@@ -1,6 +1,7 @@
 """What a request may ask for, and what one that asks for more is told."""
 
 from dataclasses import dataclass, fields
+from math import inf
 
 
 @dataclass(frozen=True)
@@ -14,10 +15,10 @@ class Limits:
     concurrency: requests that are in progress, waiting ones included.
     batch_rows: texts that a model is given together.
     batch_tokens: and their tokens, padding and written ones included; one text is always taken.
-    seconds: for a request, from its first byte to its last token.
+    seconds: that a request may take to come, then its answer to be made, then a piece of it to be taken.
 
     Raises:
-        ValueError: one is not above zero.
+        ValueError: one is not a number above zero.
     """
 
     body_bytes: int = 2**20
@@ -32,8 +33,8 @@ class Limits:
 
     def __post_init__(self):
         for each in fields(self):
-            if not (value := getattr(self, each.name)) > 0:
-                raise ValueError(f"{each.name} is {value}; it must be above 0.")
+            if not 0 < (value := getattr(self, each.name)) < inf:
+                raise ValueError(f"{each.name} is {value}; it must be above 0, and finite.")
 
 
 # status → type of error, in the words of OpenAI's API; others: by hundreds

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import signal
 import socket
 from types import FrameType
@@ -55,7 +56,11 @@ def serve(app: FastAPI, host: str, port: int, drain_seconds: float = 1.0) -> Non
     Raises:
         OSError: the address cannot be used.
     """
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
+    # what is accepted ends within the limit for coming, being answered, its attention and being taken
+    longest = math.ceil(4 * app.state.service.limits.seconds)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=longest
+    )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family, backlog=config.backlog) as listening:
         shown = f"[{host}]" if ":" in host else host

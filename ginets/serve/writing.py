@@ -16,7 +16,7 @@ from ..data.tabular import DataError
 from ..data.templates import ALPACA
 from ..generation.batches import left_padded
 from ..generation.conversation import Conversation
-from ..generation.decoding import Decoding
+from ..generation.decoding import RANGES, Decoding
 from ..generation.writer import settle
 from .engine import Served
 from .limits import RequestError
@@ -111,17 +111,22 @@ class Writing(Served):
         place: str,
     ) -> Prompt:
         """Raises `RequestError`: prompt and answer are longer than the model, or the server, allows."""
-        room = self.max_length - len(ids)
+        if len(ids) > self.max_length:
+            message = f"{place} has {len(ids)} tokens, at most {self.max_length} are taken."
+            raise RequestError(400, message, "context_length_exceeded", place)
+        room = self.positions - len(ids)
         wanted = max(1, min(ROOM, room, self.limits.new_tokens)) if max_tokens is None else max_tokens
         if wanted > self.limits.new_tokens:
             message = f"max_tokens is {wanted}; at most {self.limits.new_tokens} are written."
             raise RequestError(400, message, "max_tokens", "max_tokens")
         if wanted > room:
-            message = f"{place} has {len(ids)} tokens and max_tokens is {wanted}; together at most {self.max_length}."
+            message = f"{place} has {len(ids)} tokens and max_tokens is {wanted}; together at most {self.positions}."
             raise RequestError(400, message, "context_length_exceeded", place)
-        drawn = {"sample": True, "temperature": max(temperature, 1e-6), "top_p": top_p} if temperature > 0 else {}
+        settings = {"temperature": temperature, "top_p": top_p}
+        # what is less than a `Decoding` takes differs in nothing from the least that it does
+        drawn = {name: max(value, RANGES[name][0]) for name, value in settings.items()} if temperature > 0 else {}
         feed = TextFeed(self.tokenizer, wanted, self.end_ids, stop, sink)
-        return Prompt(ids, Decoding(wanted, **drawn), adapter, feed, seed if drawn else None)
+        return Prompt(ids, Decoding(wanted, sample=bool(drawn), **drawn), adapter, feed, seed if drawn else None)
 
     # ------------------------------------------------------------------ in the model's thread
 

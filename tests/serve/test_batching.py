@@ -1,9 +1,11 @@
 """Batches: what goes together, that nobody notices, adapters, models that must not be batched."""
 
 import asyncio
+import json
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ import torch
 from ginets.serve.batcher import Batcher, Job
 from ginets.serve.limits import Limits, RequestError
 from tests.serve.conftest import open_client
-from tests.serve.models import TEXTS, alone, make_encoder, served
+from tests.serve.models import TEXTS, alone, make_adapter, make_encoder, served
 
 
 def batches_of(jobs: list[tuple], max_rows: int = 4, max_tokens: int = 100) -> list[list]:
@@ -131,6 +133,41 @@ def test_batch_scope_is_served_alone(tmp_path, caplog):
     model.max_rows = 32  # and it matters
     batched = torch.tensor([each["logits"] for each in model.run(rows)])
     assert (batched - expected).abs().max() > 1e-4
+
+
+def with_config(folder, base: str, **changes) -> str:
+    """An adapter that was trained on a model of another config."""
+    path = make_adapter(folder, base, "lora", 1)
+    content = json.loads(Path(base, "config.json").read_text()) | changes
+    (folder / "base").mkdir()
+    (folder / "base" / "config.json").write_text(json.dumps(content))
+    return path
+
+
+def test_an_adapter_brings_the_names_of_its_labels(zoo, tmp_path):
+    names = {"0": "left", "1": "right", "2": "ahead"}
+    labels = {"id2label": names, "label2id": {name: int(at) for at, name in names.items()}}
+    one = with_config(tmp_path / "one", zoo["cls"], **labels)
+    two = with_config(tmp_path / "two", zoo["cls"], **labels, problem_type="multi_label_classification")
+    with open_client(served("cls", zoo["cls"], one=one, two=two)) as client:
+        plain, one, two = together(
+            client, [{"model": f"cls{each}", "inputs": "good"} for each in ("", ":one", ":two")]
+        )
+    assert list(plain["scores"]) == ["bad", "good", "neither"] and list(one["scores"]) == list(names.values())
+    assert one["label"] == max(one["scores"], key=one["scores"].get)
+    assert sum(one["scores"].values()) == pytest.approx(1)
+    assert two["scores"]["left"] == pytest.approx(float(torch.tensor(two["logits"][0]).sigmoid()))
+
+
+def test_an_adapter_of_other_gates_is_refused_and_one_of_another_base_named(zoo, tmp_path, caplog):
+    other = with_config(tmp_path / "gates", zoo["cls"], inhibition_level=0.9)
+    with pytest.raises(ValueError, match=r"trained with inhibition_level = 0\.9; .* has 0\.3"):
+        served("cls", zoo["cls"], one=other)
+    served("cls", zoo["cls"], one=zoo["lora1"])
+    assert "was trained on" not in caplog.text
+    elsewhere = make_adapter(tmp_path / "lora", make_encoder(tmp_path / "base", "SequenceClassification"), "lora", 1)
+    served("cls", zoo["cls"], one=elsewhere)
+    assert f"was trained on {tmp_path / 'base'} and is put on {zoo['cls']}" in caplog.text
 
 
 def test_bad_adapters(zoo):

@@ -1,5 +1,6 @@
 """What is refused, with which code; what the log and the figures say."""
 
+import asyncio
 import json
 import logging
 import re
@@ -104,6 +105,27 @@ def test_time_and_concurrency(small):
     assert sum(ran) <= 2
 
 
+def test_who_does_not_read_gives_the_place_back(small):
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def never(message):
+        await asyncio.Event().wait()
+
+    scope = {"type": "http", "method": "GET", "path": "/health", "query_string": b"", "headers": [(b"host", b"localhost")]}  # fmt: skip
+    asyncio.run(asyncio.wait_for(small.app(scope, receive, never), 20))
+    assert small.app.state.service.in_progress == 0
+
+
+def test_attention_is_refused_before_there_is_work(small):
+    model = small.app.state.service.models["cls"]
+    model.run = None
+    try:
+        refused(small.post(CLASSIFY, json={"inputs": "a b c d", "attention": True}), 400)
+    finally:
+        del model.run
+
+
 def test_a_failure_is_500_and_says_no_more(small, caplog):
     model = small.app.state.service.models["cls"]
     model.answer = lambda row, logits: {}["the secret text"]
@@ -161,5 +183,6 @@ def test_readiness(zoo):
 
 
 def test_limits_are_checked():
-    with pytest.raises(ValueError, match="batch_rows is 0"):
-        Limits(batch_rows=0)
+    for limits in ({"batch_rows": 0}, {"seconds": float("nan")}, {"seconds": float("inf")}):
+        with pytest.raises(ValueError, match=f"{next(iter(limits))} is .*above 0, and finite"):
+            Limits(**limits)

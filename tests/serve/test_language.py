@@ -5,11 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from ginets import InAConfig
 from ginets.data.templates import ALPACA
 from ginets.generation.decoding import Decoding
 from ginets.generation.writer import load_writer
+from ginets.serve.limits import Limits
 from ginets.serve.text import TextFeed
 from tests.real_tokenizers import TOKENIZERS
 from tests.serve.conftest import open_client
@@ -56,6 +59,36 @@ def test_completions_meet_in_batches(zoo):
         short = answer["usage"]["completion_tokens"] < body["max_tokens"]
         assert choice["finish_reason"] == "stop" or not short
     assert len({answer["choices"][0]["text"] for answer in answers}) > 2
+
+
+@pytest.mark.parametrize("method", ["lora", "ina"])
+def test_adapters_write_in_one_batch(zoo, tmp_path, method):
+    """Prompts of different lengths for two adapters and for none; each as that adapter alone writes."""
+    kind, options = {"lora": (LoraConfig, {"init_lora_weights": False}), "ina": (InAConfig, {"init_weights": False})}[method]  # fmt: skip
+    adapters = {}
+    for seed, name in enumerate(("one", "two")):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_pretrained(zoo["gpt"])
+        get_peft_model(model, kind(target_modules=["c_attn"], task_type="CAUSAL_LM", **options)).save_pretrained(tmp_path / name)  # fmt: skip
+        adapters[name] = str(tmp_path / name)
+
+    def expected(name: str, prompt: str) -> list[str]:
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(zoo["gpt"]), AutoTokenizer.from_pretrained(zoo["gpt"])
+        model = PeftModel.from_pretrained(model, adapters[name]) if name else model
+        ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
+        output = model.eval().generate(input_ids=ids, max_new_tokens=8, do_sample=False, pad_token_id=0)
+        return tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True).split()
+
+    served_model = served("gpt", zoo["gpt"], **adapters)
+    assert served_model.mixes
+    asked = [(name, prompt) for prompt in PROMPTS[:3] for name in ("", "one", "two")]
+    bodies = [{"model": f"gpt:{name}" if name else "gpt", "prompt": prompt, "max_tokens": 8} for name, prompt in asked]
+    with open_client(served_model) as client, ThreadPoolExecutor(len(asked)) as pool:
+        before = figure(client, "ginets_batch_rows_count")
+        answers = list(pool.map(lambda body: complete(client, **body)["choices"][0]["text"].split(), bodies))
+        assert figure(client, "ginets_batch_rows_count") - before < len(asked)
+    assert answers == [expected(*each) for each in asked]
+    assert len({tuple(each) for each in answers[:3]}) == 3
 
 
 def test_several_prompts(client):
@@ -115,6 +148,33 @@ def test_chat_stream(client):
     deltas = [each["choices"][0]["delta"] for each in events(client, "/v1/chat/completions", **body)]
     assert deltas[0]["role"] == "assistant"
     assert "".join(each["content"] for each in deltas) == whole["message"]["content"] != ""
+
+
+def test_the_least_that_is_drawn_from_is_greedy(client):
+    """Every value that the schema takes has an answer."""
+    greedy = complete(client, prompt="a b", max_tokens=9)["choices"]
+    assert complete(client, prompt="a b", max_tokens=9, temperature=1.0, top_p=1e-12)["choices"] == greedy
+    assert complete(client, prompt="a b", max_tokens=9, temperature=1e-12)["choices"] == greedy
+
+
+def test_limits_of_prompts_are_not_those_of_texts(zoo):
+    """The first for what is read, the other for what is written, the model's positions for both together."""
+    limits = Limits(input_tokens=6, new_tokens=20)
+    with open_client(served("gpt", zoo["gpt"], limits), limits=limits) as client:
+        assert complete(client, prompt="a b c d e f", max_tokens=20)["usage"]["completion_tokens"] > 0
+        answer = client.post("/v1/completions", json=GREEDY | {"prompt": "a b c d e f g", "max_tokens": 1})
+    assert answer.status_code == 400 and "prompt has 7 tokens, at most 6" in answer.json()["error"]["message"]
+
+
+def test_a_chat_template_without_an_end_token(zoo, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(zoo["gpt"])
+    tokenizer.eos_token = None
+    AutoModelForCausalLM.from_pretrained(zoo["gpt"]).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with open_client(served("gpt", str(tmp_path))) as client:
+        body = {"messages": [{"role": "user", "content": "a b"}], "max_tokens": 3}
+        answer = client.post("/v1/chat/completions", json=GREEDY | body)
+    assert answer.status_code == 200 and answer.json()["usage"]["prompt_tokens"] == 5, answer.text
 
 
 def test_refusals(client):

@@ -132,6 +132,7 @@ def test_sigterm_loses_nothing(zoo):
     (["nowhere/model"], "no model at 'nowhere/model'"),
     (["a=x", "a=y"], "name of its own"),
     (["x", "--adapter", "lora"], "has no name"),
+    (["x", "--adapter", "default=lora"], "the name must not be 'default'"),
     (["a=x", "b=y", "--adapter", "one=z"], "of which model"),
     (["x", "--adapter", "y:one=z"], "there is no model 'y'"),
     (["x", "--port", "99999"], "--port is 99999"),
@@ -148,6 +149,7 @@ def test_bad_arguments(arguments, message, capsys):
 
 def test_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    assert read_names(["default"], []) == {"default": ("default", {})}
     (tmp_path / "run=1").mkdir()
     assert read_names(["run=1", "b=y"], ["b:one=z", "b:two=w"]) == {
         "run=1": ("run=1", {}), "b": ("y", {"one": "z", "two": "w"}),
