@@ -1,10 +1,11 @@
 """Builds the site: `python docs/make_site.py [FOLDER]`, by default into `build/site`.
 
 Pages lie in `docs/`, beside the models and recipes they describe, and at the root, and they refer to each other by path.
-So the site is built from a folder of links that is laid out as the repository, and every link holds on both.
+So the site is built from a folder that is laid out as the repository, and every link holds on both.
 """
 
 import logging
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,26 +17,35 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("docs", "models", "recipes", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CITATION.cff")
 
 
-def link_pages(folder: Path) -> Path:
-    """Fill `folder` with links to the parts of the repository that are on the site."""
-    folder.mkdir(parents=True, exist_ok=True)
+def copy_pages(folder: Path) -> Path:
+    """Fill `folder` with the parts of the repository that are on the site; what was in it goes. Returns it.
+
+    Copies, because Zensical does not follow links.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     for name in PARTS:
-        if not (folder / name).is_symlink():
-            (folder / name).symlink_to(ROOT / name)
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
     return folder
 
 
 def build_site(site: Path) -> Path:
-    """Build into `site`; what is not in order (a link, an anchor, an entry of the navigation) ends it.
+    """Build into `site`, from copies in `<site>-pages`. Returns it.
 
     Raises:
-        mkdocs.exceptions.Abort: the log says what is not in order.
+        mkdocs.exceptions.Abort: a link, an anchor or an entry of the navigation leads nowhere; the log says which.
     """
-    pages = link_pages(site.with_name(f"{site.name}-pages"))
+    pages = copy_pages(site.with_name(f"{site.name}-pages"))
     config = load_config(str(ROOT / "mkdocs.yml"), docs_dir=str(pages), site_dir=str(site))
+    # one page per verb, written from the command's help
+    if verbs := sorted(page.relative_to(pages).as_posix() for page in pages.glob("docs/cli/*.md")):
+        config.nav.insert(-1, {"Command line": verbs})
     config.plugins.on_startup(command="build", dirty=False)
-    build(config)
-    config.plugins.on_shutdown()
+    try:
+        build(config)
+    finally:
+        config.plugins.on_shutdown()
     return site
 
 
