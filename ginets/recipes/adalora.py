@@ -1,9 +1,9 @@
-"""AdaLoRA's rank allocation in a `Trainer` run: the step that PEFT leaves to the training loop, and its schedule."""
+"""AdaLoRA in a `Trainer` run: what PEFT leaves to the training loop, and the schedule of its ranks."""
 
 import torch
 from transformers import TrainerCallback
 
-from .arguments import ArgumentsError
+from .arguments import ArgumentsError, check_range
 from .methods import METHODS
 
 
@@ -17,8 +17,10 @@ def schedule(fields: dict, steps: int) -> dict:
     """`fields` of an AdaLoRA config with `total_step`, `tinit` and `tfinal` filled in for a run of `steps`.
 
     Raises:
-        ArgumentsError: the schedule has no step between warm-up and final phase, or there is no rank to take away.
+        ArgumentsError: the schedule has no step between warm-up and final phase, there is no rank to take away, or
+            the weight of the orthogonality is below 0.
     """
+    check_range("orth_reg_weight", fields.get("orth_reg_weight"), 0)
     total = fields.get("total_step", steps)
     final = fields.get("tfinal", max(0, min(int(FINAL * total), total - 2)))
     warm_up = fields.get("tinit", max(0, min(int(WARM_UP * total), total - final - 1)))
@@ -32,6 +34,22 @@ def schedule(fields: dict, steps: int) -> dict:
     if not 1 <= target < start:
         raise ArgumentsError(f"--init_r is {start} and --target_r is {target}; allowed: 1 <= target_r < init_r.")
     return fields | {"total_step": total, "tinit": warm_up, "tfinal": final}
+
+
+def orthogonality(model) -> torch.Tensor | float:
+    """`orth_reg_weight` · mean of ‖A·Aᵀ − I‖ and ‖Bᵀ·B − I‖ over all adapted modules, Frobenius norms.
+
+    What PEFT adds to a loss that the model computes itself, and to no other. (AdaLoRA, equation 4, squares the norms.)
+    """
+    tuner = model.base_model
+    adapter = tuner.trainable_adapter_name
+    if not (weight := tuner.peft_config[adapter].orth_reg_weight):
+        return 0.0
+    tensors = list(tuner.model.named_parameters())
+    grams = [tensor @ tensor.T for name, tensor in tensors if name.endswith(f"lora_A.{adapter}")]
+    grams += [tensor.T @ tensor for name, tensor in tensors if name.endswith(f"lora_B.{adapter}")]
+    apart = [torch.linalg.matrix_norm(gram - torch.eye(len(gram)).to(gram)) for gram in grams]
+    return weight * torch.stack(apart).mean()
 
 
 class AdaLoraCallback(TrainerCallback):

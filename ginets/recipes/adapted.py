@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel, TrainingArguments
 
 from . import adalora
-from .arguments import ArgumentsError, check_range, option
+from .arguments import ArgumentsError, check_range, option, switch
 from .heads import Head
 from .methods import METHODS, PEFT, load
 
@@ -28,9 +28,9 @@ class AdapterArguments:
     )
     init_adapter: str | None = option("Start from this trained adapter (its folder, or a name on the Hub).")
     adapter_lr: float | None = option("Learning rate of the adapter [default: --learning_rate].")
-    train_base: bool = option(
-        "Language models with gates or inhibited branches and no adapter: train everything, not the mechanism alone.",
-        False,
+    train_base: bool | None = switch(
+        "Models with gates or inhibited branches and no adapter: train everything, or with `false` the mechanism and the "
+        "head alone [default: everything; language models: the mechanism]."
     )
     classifier_lr: float | None = option("Learning rate of the head [default: --learning_rate].")
     fields: dict = field(default_factory=dict, init=False)  # of the adapter's config, those that were given
@@ -42,7 +42,7 @@ class AdapterArguments:
             for name in ("init_adapter", "adapter_lr"):
                 if getattr(self, name) is not None:
                     raise ArgumentsError(f"--{name} needs --adapter, one of {', '.join(METHODS)}.")
-        elif self.train_base:
+        elif self.train_base is not None:
             raise ArgumentsError("--train_base is for runs without --adapter.")
 
     @property

@@ -4,12 +4,10 @@ The order of work is that of `classification.py`: whatever is wrong with the inp
 read.
 """
 
-import logging
 from pathlib import Path
 
 from ..data.packing import CausalCollator, keeps_rows_apart
-from ..models.freeze import freeze_base, mechanism
-from .adapted import AdapterArguments, is_adapted, planned_steps
+from .adapted import AdapterArguments, planned_steps
 from .arguments import ArgumentsError, GateArguments, ModelArguments, RecipeTrainingArguments
 from .causal_data import (
     CausalDataArguments,
@@ -26,8 +24,6 @@ from .outputs import about_data, write_card, write_pictures
 from .resume import check
 from .trainer import RecipeTrainer, callbacks, settle_metric, train
 
-
-logger = logging.getLogger(__name__)
 
 FIGURES = ("perplexity", "loss")
 
@@ -66,10 +62,6 @@ def run(
     features = make_features(rows, tokenizer, data_args, longest)
     steps = planned_steps(training_args, len(features.get("train", ())))
     model = make_model(model_args, adapter_args, config, CAUSAL_LM, trained, steps, training_args.seed)
-    if not is_adapted(model) and next(mechanism(model), None) is not None and not adapter_args.train_base:
-        freeze_base(model)
-    if adapter_args.adapter == "adalora":  # PEFT adds it to a loss that the model computes itself
-        logger.warning("The loss of the answers has no orthogonality term: --orth_reg_weight has no effect.")
     if data_args.packing and not keeps_rows_apart(model):
         raise ArgumentsError(
             f"--packing is not for {config.model_type} models: their rows would read each other; leave it out."

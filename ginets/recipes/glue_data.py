@@ -1,12 +1,15 @@
 """From data arguments to tokenised splits: which source to read, which splits are needed, how texts become ids."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
 from ..data.glue import HUB_DATASET, TASKS, Examples, Task, find_task, load_files, load_folder, load_hub
 from .arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments, option
+
+
+HOLDOUT_SEED = 0
 
 
 @dataclass
@@ -20,6 +23,10 @@ class DataArguments:
     train_file: str | None = option("Training data: .csv, .json or .jsonl with text columns and `label`.")
     validation_file: str | None = option("Data to evaluate on, in the same form.")
     test_file: str | None = option("Data to predict, with or without `label`.")
+    holdout: float | None = option(
+        "Evaluate on this share of the training set, which is not trained on then, and not on the validation set: to "
+        "choose settings. The share is the same rows whatever --seed is."
+    )
     max_seq_length: int = option("Longer inputs are cut to this many tokens.", 128)
     pad_to_max_length: bool = option("Pad all inputs to max_seq_length, instead of to the longest in a batch.", False)
     max_train_samples: int | None = option("Use only the first rows for training.")
@@ -32,6 +39,10 @@ class DataArguments:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ArgumentsError(f"--{name} is {value}; it must be at least 1.")
+        if self.holdout is not None and not 0 < self.holdout < 1:
+            raise ArgumentsError(f"--holdout is {self.holdout}; allowed: more than 0 and less than 1.")
+        if self.holdout and self.validation_file:
+            raise ArgumentsError("both --validation_file and --holdout are given; choose what to evaluate on.")
         if self.files and (self.glue_dir or self.dataset_name):
             other = "glue_dir" if self.glue_dir else "dataset_name"
             raise ArgumentsError(f"both --{next(iter(self.files))}_file and --{other} are given; choose one source.")
@@ -51,7 +62,8 @@ class DataArguments:
     @property
     def evaluations(self) -> dict[str, str]:
         """Metric suffix → split to evaluate on."""
-        return self.task.evaluations if self.task and not self.files else {"": "validation"}
+        known = self.task and not self.files and not self.holdout
+        return self.task.evaluations if known else {"": "validation"}
 
     @property
     def tests(self) -> dict[str, str]:
@@ -71,12 +83,32 @@ def load_examples(
         ArgumentsError: nothing to do, no source, or a file is missing for what is to be done.
         DataError: the data cannot be used.
     """
-    task = data_args.task
     evaluated = list(data_args.evaluations.values()) if training_args.do_eval else []
     predicted = list(data_args.tests.values()) if training_args.do_predict else []
-    wanted = ["train"] * training_args.do_train + evaluated + predicted
+    if data_args.holdout:
+        evaluated = ["train"] * training_args.do_eval
+    wanted = list(dict.fromkeys(["train"] * training_args.do_train + evaluated + predicted))
     if not wanted:
         raise ArgumentsError("nothing to do; give --do_train, --do_eval or --do_predict.")
+    examples = read_splits(data_args, model_args, wanted, predicted, head)
+    return hold_out(examples, data_args.holdout) if data_args.holdout and "train" in wanted else examples
+
+
+def hold_out(examples: Examples, share: float) -> Examples:
+    """`examples` whose training set has given a share of its rows, always the same, to be the validation set."""
+    parts = examples.splits["train"].train_test_split(test_size=share, seed=HOLDOUT_SEED)
+    return replace(examples, splits=examples.splits | {"train": parts["train"], "validation": parts["test"]})
+
+
+def read_splits(
+    data_args: DataArguments,
+    model_args: ModelArguments,
+    wanted: list[str],
+    predicted: list[str],
+    head: Callable[[], tuple[str, ...]],
+) -> Examples:
+    """Read splits from the source that the arguments name; those to be predicted need no label."""
+    task = data_args.task
     needs_label = [split for split in wanted if split not in predicted]
     if data_args.files:
         if missing := [split for split in wanted if split not in data_args.files]:

@@ -23,11 +23,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Head:
-    """A kind of head: its Auto class, PEFT's name of its task (None: no wrapper for the task), and the Hub's."""
+    """A kind of head: its Auto class, PEFT's name of its task (None: no wrapper for the task), and the Hub's.
+
+    `train_base`: whether a model with gates or branches, and without adapter, is trained whole if nobody says so.
+    """
 
     auto: type
     peft_task: str | None
     hub_task: str
+    train_base: bool = True
 
     def is_trained(self, config: PreTrainedConfig) -> bool:
         """Whether the checkpoint of `config` has such a head."""
@@ -36,7 +40,7 @@ class Head:
 
 
 CLASSIFICATION = Head(AutoModelForSequenceClassification, "SEQ_CLS", "text-classification")
-CAUSAL_LM = Head(AutoModelForCausalLM, "CAUSAL_LM", "text-generation")
+CAUSAL_LM = Head(AutoModelForCausalLM, "CAUSAL_LM", "text-generation", train_base=False)
 # PEFT's wrapper for QUESTION_ANS does not pass on token types: a model would be trained without them
 QUESTION_ANSWERING = Head(AutoModelForQuestionAnswering, None, "question-answering")
 

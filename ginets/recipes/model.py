@@ -15,6 +15,7 @@ from transformers import (
 
 from ..extras import require
 from ..hub.load import position_limit, read_weights
+from ..models.freeze import freeze_base, mechanism
 from .adapted import AdapterArguments, attach, check_fit, head_names, make_config
 from .arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments
 from .heads import CAUSAL_LM, Head
@@ -54,7 +55,8 @@ def make_model(
         check_task(trained, head)
     adapter_config, start = make_config(adapter_args, steps, head), None
     if adapter_config:
-        start = find_start(adapter_args, check_fit(adapter_config, config, head), model_args)
+        start = find_start(adapter_args, check_fit(adapter_config, config, head), model_args, head)
+    frozen = not (trained or adapter_config or trains_base(adapter_args, config, head))
     set_seed(seed)
     model, fresh = load_model(model_args, config, head)
     if trained:
@@ -63,7 +65,26 @@ def make_model(
         model = attach(model, adapter_config, fresh)
     if start:
         start_from(model, start)
-    return model
+    return freeze_base(model) if frozen else model
+
+
+def trains_base(adapter_args: AdapterArguments, config: PreTrainedConfig, head: Head) -> bool:
+    """Whether a model without adapter is trained whole, or only its gates and branches, see `freeze_base`.
+
+    Raises:
+        ArgumentsError: `--train_base false`, and it has none.
+    """
+    wanted = head.train_base if adapter_args.train_base is None else adapter_args.train_base
+    if wanted:
+        return True
+    with torch.device("meta"):
+        plain = next(mechanism(head.auto.from_config(config)), None) is None
+    if plain and adapter_args.train_base is False:
+        raise ArgumentsError(
+            f"--train_base is false, and this {config.model_type} model has neither gates nor inhibited branches: "
+            "nothing but the head would be trained; give gate flags, or --adapter."
+        )
+    return plain
 
 
 def check_head(config: PreTrainedConfig, head: Head) -> None:
@@ -99,7 +120,9 @@ def find_trained(
     return adapter, base_arguments(adapter, model_args) if adapter else model_args
 
 
-def find_start(adapter_args: AdapterArguments, adapter_config, model_args: ModelArguments) -> SavedAdapter | None:
+def find_start(
+    adapter_args: AdapterArguments, adapter_config, model_args: ModelArguments, head: Head
+) -> SavedAdapter | None:
     """The adapter of `--init_adapter`, checked against the one of this run."""
     path = adapter_args.init_adapter
     if path is None:
@@ -108,6 +131,7 @@ def find_start(adapter_args: AdapterArguments, adapter_config, model_args: Model
     if adapter is None:
         raise ArgumentsError(f"--init_adapter is {path!r}, which is no adapter: there is no adapter_config.json.")
     check_start(adapter, adapter_args.adapter, adapter_config)
+    check_task(adapter, head)
     return adapter
 
 

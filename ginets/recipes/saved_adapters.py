@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from ..hub.load import find_file, find_model
+from ..hub.load import ModelSource, find_file
 from .adapted import ADAPTER, part_of, spelt
 from .arguments import ArgumentsError, ModelArguments
 from .heads import Head
@@ -126,16 +126,14 @@ def load_adapter(model: PreTrainedModel, adapter: SavedAdapter):
 
 
 def check_task(adapter: SavedAdapter, head: Head) -> None:
-    """Check that an adapter was trained with the kind of head that is wanted; another head would start at random.
+    """Check that an adapter was trained with the kind of head that is wanted: it is no use to any other.
 
     Raises:
         ArgumentsError: it was trained with another one, or it cannot be read.
     """
     adapter.read()
-    has, wanted = (
-        find_model(adapter.path, **adapter.options).saved_head,
-        head.auto.__name__.removeprefix("AutoModelFor"),
-    )
+    has = ModelSource(adapter.path, None, adapter.options).saved_head
+    wanted = head.auto.__name__.removeprefix("AutoModelFor")
     if has and has != wanted:
         raise ArgumentsError(f"the adapter at {adapter.path!r} was trained with a head for {has}, not for {wanted}.")
 

@@ -8,6 +8,7 @@ from torch.utils.data import SequentialSampler
 from transformers import EarlyStoppingCallback, Trainer
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from . import adalora
 from .adapted import AdapterArguments, count_trainable, is_adapted
 from .arguments import TASK_METRIC, ArgumentsError, RecipeTrainingArguments
 from .methods import METHODS
@@ -37,7 +38,7 @@ class LengthGroupedByEpoch(LengthGroupedSampler):
 
 
 class RecipeTrainer(Trainer):
-    """Sees to the order of rows, to learning rates of parts of the model, and to what is saved with an adapter."""
+    """Sees to the order of rows, to learning rates of parts of the model, and to what goes with an adapter."""
 
     def __init__(self, *args, rates: dict[str, float | None], **kwargs):
         self.rates = rates
@@ -54,6 +55,19 @@ class RecipeTrainer(Trainer):
             seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
             return LengthGroupedByEpoch(sampler, seed, self.args.world_size)
         return sampler
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        ours = self.compute_loss_func is not None or self.label_smoother is not None
+        if ours and torch.is_grad_enabled() and getattr(self.model, "peft_type", None) == "ADALORA":
+            # a loss that is scaled by the items of the whole batch is not divided by the number of its parts later
+            scaled = self.compute_loss_func is not None or (
+                self.model_accepts_loss_kwargs and num_items_in_batch is not None
+            )
+            loss = loss + adalora.orthogonality(self.model) / (
+                self.current_gradient_accumulation_steps if scaled else 1
+            )
+        return (loss, outputs) if return_outputs else loss
 
     def create_optimizer(self, model=None):
         created = self.optimizer is None

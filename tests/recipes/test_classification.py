@@ -284,3 +284,46 @@ def test_inputs_are_cut_to_the_positions_of_the_model(tmp_path):
     )  # fmt: skip
     assert figures["eval_samples"] == 2
     assert position_limit(RobertaConfig(max_position_embeddings=514)) == 512
+
+
+def test_gates_and_head_alone(place, tmp_path, capsys):
+    """`--train_base false`: what the checkpoint brought stays as it is, to the bit."""
+    frozen = ["--train_base", "false"]
+    figures = main(words(place, tmp_path / "out", "--gi_key_side", *frozen, epochs=1))
+    stock, saved = (load_file(Path(each) / "model.safetensors") for each in (place["model"], tmp_path / "out"))
+    for name, tensor in saved.items():
+        base = stock.get(name.removeprefix("bert."))
+        gate = "inhibition_" in name or "select_" in name
+        assert (base is not None and torch.equal(tensor, base)) != (gate or "classifier" in name), name
+    gates = sum(tensor.numel() for name, tensor in saved.items() if "inhibition_" in name or "select_" in name)
+    assert figures["trainable_parameters_without_head"] == gates
+    with pytest.raises(SystemExit):
+        main(words(place, tmp_path / "none", *frozen))
+    assert "--train_base is false, and this bert model has neither gates" in capsys.readouterr().err
+
+
+def test_holdout_is_parted_from_the_training_set(place, tmp_path, capsys):
+    """The same rows whatever the seed, evaluated on instead of the validation set, and not trained on."""
+    figures = [
+        main(words(place, tmp_path / str(seed), "--holdout", "0.25", "--seed", seed, epochs=1)) for seed in (1, 2)
+    ]
+    assert [(each["train_samples"], each["eval_samples"]) for each in figures] == [(150, 50)] * 2
+    rows, others = (
+        (tmp_path / seed / "predictions_validation.tsv").read_text().splitlines()[1:] for seed in ("1", "2")
+    )
+    held_out = [line.split("\t")[0] for line in rows]
+    assert held_out == [line.split("\t")[0] for line in others] and len(set(held_out)) == 50
+    assert held_out != list(map(str, range(50)))  # their places in the training set
+    with pytest.raises(SystemExit):
+        main(words(place, tmp_path, "--holdout", "1.5"))
+    assert "--holdout is 1.5; allowed: more than 0 and less than 1" in capsys.readouterr().err
+
+
+def test_attention_can_be_chosen(place, tmp_path, capsys):
+    arguments = ModelArguments(model_name_or_path=str(place["model"]), attn_implementation="eager")
+    for gates in (GateArguments(), GateArguments(gi_key_side=True)):
+        model, _ = load_model(arguments, load_config(arguments, gates), CLASSIFICATION)
+        assert model.config._attn_implementation == "eager"
+    with pytest.raises(SystemExit):
+        main(words(place, tmp_path, "--attn_implementation", "egaer"))
+    assert "--attn_implementation is 'egaer'; known: eager, " in capsys.readouterr().err
