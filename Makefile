@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 # one test process per core, one thread each: more threads only get in each other's way
 TEST_OPTIONS ?= -n auto
 
-.PHONY: demo test lint docs zoo clean
+.PHONY: demo test lint docs zoo pages clean
 
 demo: $(VENV)/.train
 	$(BIN)/python run_glue.py
@@ -26,6 +26,10 @@ docs: $(VENV)/.dev
 
 zoo: $(VENV)/.dev
 	$(BIN)/python -c "from ginets.models.zoo import write_readme; write_readme()"
+
+# docs/cli, from the help of each verb
+pages: $(VENV)/.dev
+	$(BIN)/python -m ginets.cli.pages docs/cli
 
 # torch comes first and in the tested version, so that nothing else picks another. Where PyPI would send a build with
 # CUDA that you do not need: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test

@@ -55,6 +55,7 @@ setup(
         "accelerate>=1.10",
         "huggingface-hub>=2.0",
         "psutil>=5.9",
+        "typer>=0.29",  # which transformers needs as well
         "pytest>=8",
     ],
     extras_require=EXTRAS,

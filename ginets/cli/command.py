@@ -65,7 +65,6 @@ class Training(PassedOn):
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
         if "-h" in args or "--help" in args:
             typer.echo(self.get_help(ctx) + "\n")
-            args = ["--help"]
         ctx.args = args
         return args
 
@@ -102,6 +101,7 @@ def new_app(text: str, examples: str, completion: bool = False) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings=SETTINGS,
+        subcommand_metavar="VERB [ARGUMENT ...]",
     )
 
 
@@ -168,7 +168,7 @@ def call(app: typer.Typer, words: Sequence[str]) -> int:
     except typer.TyperException as error:
         ctx = getattr(error, "ctx", None)
         program = ctx.command_path if ctx else "ginets"
-        text = " ".join(error.format_message().split())
-        print(f"{program}: error: {text} See `{program} --help`.", file=sys.stderr)
+        text = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")
+        print(f"{program}: error: {text}. See `{program} --help`.", file=sys.stderr)
         raise SystemExit(error.exit_code) from error
     return result or 0

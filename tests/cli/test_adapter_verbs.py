@@ -94,7 +94,7 @@ def refused(arguments, text, capsys):
         run(*arguments)
     error = capsys.readouterr().err
     assert ended.value.code == 2 and text in error.splitlines()[-1]
-    assert error.count("error:") == 1 and error.startswith(("usage", f"ginets {arguments[0]}: error: "))
+    assert error.count("error:") == 1 and error.startswith(f"ginets {arguments[0]}: error: ")
 
 
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys):
@@ -111,7 +111,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys):
     refused(["fold", tmp_path / "nowhere", tmp_path / "adapter", tmp_path / "new"], "nowhere", capsys)
     get_peft_model(base, LoraConfig(task_type="SEQ_CLS")).save_pretrained(tmp_path / "lora")
     refused(["to-lora", tmp_path / "base", tmp_path / "lora", tmp_path / "new"], "LoraModel", capsys)
-    refused(["to-lora"], "BASE, ADAPTER, FOLDER", capsys)
+    refused(["to-lora"], "BASE", capsys)
     for verb in ("fold", "to-lora"):
         refused(
             [verb, tmp_path / "base", tmp_path / "adapter", tmp_path / "base"], "base is there and not empty", capsys

@@ -155,7 +155,7 @@ def test_in_a_terminal(model):
     (["--system", "a"], "system is for chat templates"),
     (["--top-k", "3"], "--top-k is for --sample"),
     (["--max-new-tokens", "256"], "--max-new-tokens is 256; the model has 256 positions"),
-    (["--num-beams", "3"], "unrecognized arguments"),
+    (["--num-beams", "3"], "No such option: --num-beams"),
 ])  # fmt: skip
 def test_bad_input_is_one_line_before_weights_are_read(arguments, message, model, monkeypatch, capsys):
     monkeypatch.setattr("ginets.hub.load.ModelSource.model", lambda *given: pytest.fail("a model was read"))

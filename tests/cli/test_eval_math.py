@@ -42,6 +42,15 @@ def generations(file):
     return file("generations.jsonl", rows[::-1])  # any order
 
 
+def refused(capsys, *arguments: str) -> str:
+    """The line on stderr."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["eval", "math", *arguments])
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2 and error.count("\n") == 1
+    return error
+
+
 def printed(capsys, *arguments: str) -> dict:
     assert main(["eval", "math", *arguments, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
@@ -106,16 +115,14 @@ def test_questions_that_were_trained_on_are_warned_of_and_counted_apart(data, ge
     ([{"id": "0", "text": 7}], "text is 7; it must be text"),
 ])  # fmt: skip
 def test_bad_generations(data, file, rows, message, capsys):
-    assert main(["eval", "math", data, file("bad.jsonl", rows)]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and message in error and "bad.jsonl" in error
+    error = refused(capsys, data, file("bad.jsonl", rows))
+    assert message in error and "bad.jsonl" in error
 
 
 def test_details_that_cannot_be_written(data, generations, tmp_path, capsys):
-    assert main(["eval", "math", data, generations, "--details", str(tmp_path / "gone" / "a.jsonl")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    assert "a.jsonl" in refused(capsys, data, generations, "--details", str(tmp_path / "gone" / "a.jsonl"))
 
 
 def test_gold_answers_of_another_task(data, generations, capsys):
-    assert main(["eval", "math", data, generations, "--task", "aqua"]) == 2
-    assert "the answer of problem '0' is '7'; that is none of --task aqua" in capsys.readouterr().err
+    error = refused(capsys, data, generations, "--task", "aqua")
+    assert "the answer of problem '0' is '7'; that is none of --task aqua" in error

@@ -79,6 +79,8 @@ def test_bad_input(file, tmp_path, capsys, arguments, message):
     file("two.txt", "\n".join(TEXTS))
     file("three.txt", "a\nb\nc\n")
     paths = [str(tmp_path / each) if "." in each else each for each in arguments[1:]]
-    assert main(["eval", "nlg", "--task", arguments[0], *paths]) == 2
+    with pytest.raises(SystemExit) as stopped:
+        main(["eval", "nlg", "--task", arguments[0], *paths])
     error = capsys.readouterr().err
-    assert error.startswith("ginets eval: error: ") and error.count("\n") == 1 and message in error
+    assert stopped.value.code == 2
+    assert error.startswith("ginets eval nlg: error: ") and error.count("\n") == 1 and message in error

@@ -149,7 +149,7 @@ def wait(condition, seconds: float = 600) -> None:
     (["--task", "nlg"], "--task-name is None; --task nlg needs one of e2e, webnlg, dart"),
     (["--task", "nlg", "--task-name", "gsm8k"], "--task-name is 'gsm8k'; --task nlg needs one of e2e"),
     (["--task", "text", "--task-name", "e2e"], "--task-name is 'e2e'; --task text takes none"),
-    (["--task", "song"], "invalid choice: 'song'"),
+    (["--task", "song"], "Invalid value for '--task'"),
     (["--task", "text", "--limit", "0"], "--limit is 0"),
     (["--task", "text", "--num-beams", "0"], "num_beams is 0; allowed: at least 1"),
     (["--task", "text", "--sample", "--num-beams", "2"], "sample is for num_beams 1"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ginets.cli import sweep as verb
+from ginets.cli import main
 from ginets.recipes.arguments import ArgumentsError
 from ginets.sweep.cell import BUSY, DONE, FAILED, STOPPED, Settings, run_cell
 from ginets.sweep.locks import STALE, Lock
@@ -220,13 +220,13 @@ if seed == 2 and attempt == 1:
 
     threading.Thread(target=send).start()
     start = time.monotonic()
-    assert verb.main([str(file)]) == 128 + number and time.monotonic() - start < 45
+    assert main(["sweep", str(file)]) == 128 + number and time.monotonic() - start < 45
     out = capsys.readouterr().out
     assert "done: seed1" in out and "stopped: seed2" in out
     for pid in map(int, (store.folder / "pids").read_text().split()):
         assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     assert len(list((store.folder / "cells").glob("*.json"))) == 1
-    assert verb.main([str(file)]) == 0
+    assert main(["sweep", str(file)]) == 0
     assert "1 of 2 cells are there; 1 to do." in capsys.readouterr().out
 
 

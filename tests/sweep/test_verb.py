@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ginets.cli import sweep as verb
+from ginets.cli import main
 from tests.recipes.glue_fixtures import make_model, make_sst2
 
 from .sweeps import FINISH, pretend, write
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 def test_run_list_and_table(tmp_path, monkeypatch, capsys):
     file = str(write(tmp_path))
     pretend(monkeypatch, "if label == 'ina-0.02-seed2': raise SystemExit(3)" + FINISH)
-    assert verb.main([file, "--workers", "2"]) == 1
+    assert main(["sweep", file, "--workers", "2"]) == 1
     out = capsys.readouterr().out
     assert "0 of 8 cells are there; 8 to do." in out and "failed: ina-0.02-seed2  exit code 3" in out
     assert "lora    0.001          2      0.15 ± 0.071" in out
@@ -27,21 +27,23 @@ def test_run_list_and_table(tmp_path, monkeypatch, capsys):
     assert (folder / "table.txt").read_text() in out and "ina,0.02,eval_f1,1,0.1," in (
         folder / "table.csv"
     ).read_text()
-    assert verb.main([file, "--list"]) == 0
+    assert main(["sweep", file, "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[-1] for line in lines[:-1]] == ["done"] * 7 + ["missing"]
     assert lines[-1] == "7 of 8 cells are there."
-    assert verb.main([file, "--table", "eval_runtime"]) == 0
+    assert main(["sweep", file, "--table", "eval_runtime"]) == 0
     assert "ina     0.02           1      1" in capsys.readouterr().out
-    assert verb.main([file, "--table", "loss"]) == 2
+    with pytest.raises(SystemExit) as stopped:
+        main(["sweep", file, "--table", "loss"])
+    assert stopped.value.code == 2
     assert "no finished cell has a figure 'loss'; allowed: eval_f1, eval_runtime" in capsys.readouterr().err
     pretend(monkeypatch, FINISH)
-    assert verb.main([file]) == 0 and "7 of 8 cells are there; 1 to do." in capsys.readouterr().out
+    assert main(["sweep", file]) == 0 and "7 of 8 cells are there; 1 to do." in capsys.readouterr().out
 
 
 def test_dry_run_writes_nothing(tmp_path, capsys):
     file = write(tmp_path, places={"token": "secret", "glue_dir": "my data"})
-    assert verb.main([str(file), "--dry-run", "task_name=rte"]) == 0
+    assert main(["sweep", str(file), "--dry-run", "task_name=rte"]) == 0
     commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
     assert len(commands) == 8 and commands[0][:4] == ["python", "-m", "ginets.cli", "glue"]
     for name, value in (("--glue_dir", "my data"), ("--token", "***"), ("--task_name", "rte"), ("--seed", "1")):
@@ -59,7 +61,9 @@ def test_bad_input_is_one_line(tmp_path, capsys):
         ([file, "--cell", "abc"], "--cell is 'abc'"),
         ([file, "--ray", "local"], "--ray is 'local'; allowed: the address of a running cluster"),
     ):
-        assert verb.main(words) == 2
+        with pytest.raises(SystemExit) as stopped:
+            main(["sweep", *words])
+        assert stopped.value.code == 2
         error = capsys.readouterr().err
         assert message in error and error.startswith("ginets sweep: error: ") and error.count("\n") == 1
     assert not any((tmp_path / "out").glob("cells/*.json"))
@@ -82,7 +86,7 @@ def trainings(tmp_path) -> Path:
 def test_slurm_task_trains(trainings, tmp_path, capsys):
     """The script is what SLURM reads, and a task of it does its cell."""
     script = tmp_path / "job.sh"
-    assert verb.main([str(trainings), "--slurm", str(script)]) == 0
+    assert main(["sweep", str(trainings), "--slurm", str(script)]) == 0
     assert "1 tasks; submit it with: sbatch" in capsys.readouterr().out
     environment = os.environ | {"SLURM_ARRAY_TASK_ID": "0", "PYTHONPATH": str(ROOT)}
     run = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True)
@@ -91,5 +95,5 @@ def test_slurm_task_trains(trainings, tmp_path, capsys):
     text = file.read_text()
     assert '"eval_accuracy"' in text and '"eval_loss"' in text and '"adapter": "ina"' in text
     assert (tmp_path / "out" / "runs" / file.stem / "adapter_model.safetensors").is_file()
-    assert verb.main([str(trainings), "--slurm", str(script)]) == 0
+    assert main(["sweep", str(trainings), "--slurm", str(script)]) == 0
     assert "no script was written" in capsys.readouterr().out
