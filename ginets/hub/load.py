@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
 from transformers.utils import cached_file
@@ -65,6 +66,17 @@ def find_file(path: str, name: str, **hub_options) -> str | None:
         return None
 
 
+def read_object(path: str | Path) -> dict:
+    """The JSON object in a file. Raises `ValueError`, which names the file, if there is none."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: is no valid JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: is {str(content)[:60]!r}; it must be a JSON object.")
+    return content
+
+
 @dataclass
 class ModelSource:
     """A model that can be loaded; `find_model` makes it."""
@@ -81,13 +93,14 @@ class ModelSource:
         """What `adapter_config.json` says; None for a complete model.
 
         Raises:
-            ValueError: it names no base model, or the tensors are not in a safetensors file.
+            ValueError: it is no JSON, names no method or no base model, or the tensors are in no safetensors file.
         """
         if (found := self.file(ADAPTER_CONFIG)) is None:
             return None
-        content = json.loads(Path(found).read_text(encoding="utf-8"))
-        if not content.get("base_model_name_or_path"):
-            raise ValueError(f"{found}: names no base_model_name_or_path.")
+        content = read_object(found)
+        for name in ("peft_type", "base_model_name_or_path"):
+            if not isinstance(content.get(name), str):
+                raise ValueError(f"{found}: names no {name}.")
         if self.file(ADAPTER_WEIGHTS) is None:
             raise ValueError(f"no adapter at {self.path!r}: there is no {ADAPTER_WEIGHTS}.")
         return content
@@ -105,18 +118,20 @@ class ModelSource:
         """The config to build the model with."""
         path, options = self.base
         if saved := self.file(f"{BASE}/config.json") if self.adapter else None:
-            return AutoConfig.from_pretrained(Path(saved).parent)
+            path, options = str(Path(saved).parent), {}
         try:
             if path.startswith(("/", ".", "~")) and not Path(path).exists():  # no name on the Hub, either
                 raise OSError("there is no such folder")
             config = AutoConfig.from_pretrained(path, **options)
+        except StrictDataclassError as error:  # a field, such as a flag of ours, that cannot be used
+            raise ValueError(f"config.json at {path!r}: {' '.join(str(error).split())}") from error
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             of = f", the base of the adapter {self.path!r}" if self.adapter else ""
             raise ValueError(
                 f"no model at {path!r}{of} ({reason}); give a folder of a model or an adapter, or a name on the Hub."
             ) from error
-        if self.adapter:
+        if self.adapter and not saved:
             fit_labels(config, self.file(ADAPTER_WEIGHTS))
         return config
 

@@ -5,13 +5,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, ModelCard
 from transformers import PreTrainedModel
 
 from ..models.flags import is_flag
 from .flatten import auto_map, code_files, family_of
 from .load import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, ModelSource, find_model, read_weights
-from .published_card import PICTURE, Published, published_card
+from .published_card import PICTURE, Published, published_card, read_card
 from .verify import CHECKSUMS, files_in, sha256
 
 
@@ -58,6 +58,7 @@ def publish(
     source = find_model(run)
     check_wishes(source, as_lora, fold, onnx)
     base = base_of(source, base_model, complete=fold)
+    card = read_card(found) if (found := source.file("README.md")) else None
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         draft = Path(scratch, "draft")
@@ -68,7 +69,7 @@ def publish(
             facts = write_model(source, draft, fold, onnx)
             facts.base = base
         facts.name, facts.license = name or folder.resolve().name, license
-        write_card(source, draft, facts)
+        write_card(source, draft, published_card(facts, card))
         write_checksums(draft)
         if folder.exists():  # and empty
             folder.rmdir()
@@ -227,11 +228,8 @@ def write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_card(source: ModelSource, folder: Path, facts: Published) -> None:
-    """With the pictures that the run's card shows."""
-    found = source.file("README.md")
-    text = Path(found).read_text(encoding="utf-8") if found else None
-    card = published_card(facts, text)
+def write_card(source: ModelSource, folder: Path, card: ModelCard) -> None:
+    """With the pictures of the run that it shows."""
     for picture in PICTURE.findall(card.text):
         if there := source.file(picture):
             shutil.copyfile(there, folder / picture)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
 from transformers.utils import cached_file
+from yaml import YAMLError
 
 from .card import LOAD, _table
 from .citation import citation
@@ -109,9 +110,17 @@ class Published:
     methods: tuple[str, ...] = ()
 
 
-def published_card(facts: Published, run_card: str | None) -> ModelCard:
-    """`run_card`: text of the card that the run left, if it did."""
-    card = ModelCard(run_card) if run_card else None
+def read_card(path: str | Path) -> ModelCard:
+    """The card in a file. Raises `ValueError`, which names it, where its metadata are no metadata."""
+    try:
+        return ModelCard(Path(path).read_text(encoding="utf-8"))
+    except (TypeError, ValueError, YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{Path(path).name}: its metadata cannot be read ({reason}).") from error
+
+
+def published_card(facts: Published, card: ModelCard | None) -> ModelCard:
+    """`card`: the one that the run left, if it did."""
     data = card.data if card else ModelCardData(model_name=facts.name.rpartition("/")[2])
     body = LOAD_OF_RUN.sub("", card.text.replace(LOAD, "")).strip() if card else new_body(facts)
     base = facts.base or one_of(data.base_model)
@@ -184,7 +193,7 @@ def license_of(base: str) -> str | None:
     """What the card of the base model says, in its folder, the cache or on the Hub."""
     try:
         found = cached_file(base, "README.md", _raise_exceptions_for_missing_entries=False)
-        return found and one_of(ModelCard.load(found).data.license)
+        return found and one_of(read_card(found).data.license)
     except (OSError, ValueError):
         return None
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from huggingface_hub import ModelCard, snapshot_download
+from huggingface_hub import snapshot_download
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from . import probe
 from .flatten import auto_map, code_files, family_of
-from .load import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, find_model
+from .load import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, find_model, read_object
+from .published_card import read_card
 
 
 CHECKSUMS = "checksums.sha256"
@@ -62,8 +63,10 @@ def verify(path: str, trust_remote_code: bool = False, revision: str | None = No
     """
     folder = fetch(path, revision)
     report, files = Report(path), files_in(folder)
-    config = read_json(folder / (ADAPTER_CONFIG if ADAPTER_CONFIG in files else "config.json"))
+    described = ADAPTER_CONFIG if ADAPTER_CONFIG in files else "config.json"
+    config = read_json(folder / described)
     report.add(f"{len(files)} files, nothing left over from training, no pickle", check_files(files))
+    report.add("", [f"{described} is no JSON object with fields"] if described in files and not config else [])
     known = report.add("the code is what ginets writes for this family", check_code(folder, files, config))
     report.add("checksums agree", check_checksums(folder, files))
     readable = report.add(describe_weights(folder, files), check_weights(folder, files, config))
@@ -97,8 +100,9 @@ def files_in(folder: Path) -> list[str]:
 
 
 def read_json(path: Path) -> dict:
+    """What a file says; nothing where there is none, or no JSON object in it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except (OSError, ValueError):
         return {}
 
@@ -110,7 +114,7 @@ def check_files(files: list[str]) -> list[str]:
     if not any(name.endswith(".safetensors") for name in files):
         wrong.append("there are no weights in a .safetensors file")
     for name in files:
-        if Path(name).suffix in UNSAFE:
+        if Path(name).suffix.lower() in UNSAFE:
             wrong.append(f"{name} may hold a pickle, which can run code; only safetensors belong here")
         elif any(part.match(pattern) for part in (Path(name), *Path(name).parents) for pattern in LEFTOVERS):
             wrong.append(f"{name} is left over from training")
@@ -195,9 +199,9 @@ def check_card(folder: Path) -> list[str]:
     if not (folder / "README.md").is_file():
         return []
     try:
-        card = ModelCard.load(folder / "README.md")
-    except (TypeError, ValueError) as error:
-        return [f"README.md: its metadata cannot be read ({error})"]
+        card = read_card(folder / "README.md")
+    except ValueError as error:
+        return [str(error)]
     data = card.data.to_dict()
     wrong = [f"README.md: the metadata have no {name}" for name in METADATA if not data.get(name)]
     return wrong + [f"README.md: there is no section {name[3:]!r}" for name in SECTIONS if name not in card.text]
@@ -209,7 +213,7 @@ def check_loading(report: Report, folder: Path, files: list[str], config: dict) 
         source = find_model(str(folder))
         job = {"path": str(folder), "auto": source.model_class.__name__, "trust": False}
     except ValueError as error:
-        report.wrong.append(f"ginets cannot load it: {error}")
+        report.wrong.append(f"ginets cannot load it: {' '.join(str(error).split())}")
         return
     job["tokenizer"] = "tokenizer_config.json" in files
     needs_ginets = False

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertForSequenceClassification, LlamaForCausalLM
 
 from ginets import BertGIForSequenceClassification, InAConfig, MTLoraConfig
-from ginets.cli.publish import main
+from ginets.cli import main
 from ginets.hub import probe
 from ginets.hub import publish as module
 from ginets.hub.card import CardFacts, make_card
@@ -214,7 +214,7 @@ def test_onnx_lies_beside_the_weights(run, tmp_path, monkeypatch):
 
 def refused(tmp_path, capsys, text, *arguments):
     with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in (*arguments, "--to", tmp_path / "new")])
+        main(["publish", *(str(argument) for argument in (*arguments, "--to", tmp_path / "new"))])
     error = capsys.readouterr().err.splitlines()[-1]
     assert ended.value.code == 2 and text in error
     assert not (tmp_path / "new").exists() and not list(tmp_path.glob(".new-*"))
@@ -234,6 +234,22 @@ def test_what_cannot_be_published(run, adapted, tmp_path, capsys):
     refused(tmp_path, capsys, "no weights at", folder)
     with pytest.raises(ValueError, match="is there and not empty"):
         publish(str(folder), folder)
+
+
+def test_files_of_a_run_that_cannot_be_read(run, tmp_path, capsys, monkeypatch):
+    """Found before weights are read, in one line that names the file."""
+    folder, _ = run
+    monkeypatch.setattr(module, "load_whole", None)
+    card, config = (folder / "README.md").read_text(), (folder / "config.json").read_text()
+    (folder / "README.md").write_text("---\nlicense: [\n---\n")
+    refused(tmp_path, capsys, "README.md: its metadata cannot be read", folder)
+    (folder / "README.md").write_text(card)
+    (folder / "config.json").write_text(config.replace('"gi_query_side": true', '"gi_query_side": "left"'))
+    refused(tmp_path, capsys, "gi_query_side", folder)
+    (folder / "config.json").write_text(json.dumps(json.loads(config) | {"inhibition_level": 1.5}))
+    refused(tmp_path, capsys, "config flag `inhibition_level` is 1.5; allowed: a number p with 0 <= p < 1", folder)
+    (folder / "adapter_config.json").write_text("{")
+    refused(tmp_path, capsys, "adapter_config.json: is no valid JSON", folder)
 
 
 def test_adapter_that_cannot_be_published_so(adapted, tmp_path, capsys):
@@ -257,11 +273,11 @@ class Hub:
 def test_only_repo_sends(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(module, "HfApi", Hub)
     monkeypatch.setattr(Hub, "calls", [])
-    assert main([str(run[0])]) == 0
+    assert main(["publish", str(run[0])]) == 0
     assert not Hub.calls and "nothing was sent" in capsys.readouterr().out
     assert (tmp_path / "run-hub" / "config.json").is_file()
     arguments = ["--to", tmp_path / "two", "--repo", "me/mine", "--private", "--revision", "v1"]
-    assert main([str(argument) for argument in (run[0], *arguments)]) == 0
+    assert main(["publish", *(str(argument) for argument in (run[0], *arguments))]) == 0
     names = [name for name, *_ in Hub.calls]
     assert names == ["whoami", "create_repo", "create_branch", "upload_folder"]
     assert Hub.calls[1][1:] == (("me/mine",), {"private": True, "exist_ok": True})

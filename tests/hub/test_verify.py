@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertForSequenceClassification
 
 from ginets import BertGIForSequenceClassification, InAConfig
-from ginets.cli.verify import main
+from ginets.cli import main
 from ginets.hub import verify as module
 from ginets.hub.publish import publish, write_checksums
 from ginets.hub.verify import CHECKSUMS, compare, verify
@@ -27,7 +27,7 @@ def published(tmp_path):
 
 
 def test_published_model_passes(published, capsys):
-    assert main([str(published)]) == 0
+    assert main(["verify", str(published)]) == 0
     text = capsys.readouterr().out
     for part in ("loads as BertGIForSequenceClassification", "without ginets it loads and gives the same outputs",
                  "checksums agree", "the code is what ginets writes", "F32"):  # fmt: skip
@@ -86,6 +86,10 @@ def weights_cut(folder):
     (lambda folder: edit(folder / "tokenizer_config.json", auto_map={}), "tokenizer_config.json: auto_map"),
     (lambda folder: (folder / "README.md").write_text("# mine"), "the metadata have no license"),
     (lambda folder: (folder / "README.md").unlink(), "README.md is missing"),
+    (lambda folder: (folder / "README.md").write_text("---\nlicense: [\n---\n"), "README.md: its metadata cannot be read"),
+    (lambda folder: (folder / "config.json").write_text("{"), "config.json is no JSON object with fields"),
+    (lambda folder: (folder / "config.json").write_text("[1]"), "config.json is no JSON object with fields"),
+    (lambda folder: (folder / "weights.BIN").touch(), "weights.BIN may hold a pickle"),
 ])  # fmt: skip
 def test_what_is_wrong_is_named(harm, message, published, monkeypatch):
     """Nothing is loaded here: what loads is the subject of the other tests."""
@@ -94,13 +98,33 @@ def test_what_is_wrong_is_named(harm, message, published, monkeypatch):
     assert [sentence for sentence in verify(str(published)).wrong if message in sentence]
 
 
+@pytest.mark.parametrize("harm,message", [
+    (lambda folder: edit(folder / "config.json", inhibition_level=1.5), "`inhibition_level` is 1.5; allowed: a number p"),
+    (lambda folder: edit(folder / "config.json", gi_leyer_num=2), "did you mean `gi_layer_num`"),
+    (lambda folder: edit(folder / "config.json", hidden_size="wide"), "hidden_size"),
+])  # fmt: skip
+def test_a_config_that_cannot_be_used_is_a_finding(harm, message, published, capsys):
+    harm(published)
+    assert main(["verify", str(published)]) == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "ginets cannot load it" in line]
+    assert line.startswith("WRONG  ") and message in line and "config.json" in line
+
+
+@pytest.mark.parametrize("content", [{"base_model_name_or_path": "x"}, {"peft_type": "LORA"}, {"peft_type": 3}])
+def test_an_adapter_config_that_says_too_little_is_a_finding(tmp_path, content):
+    (tmp_path / "adapter_config.json").write_text(json.dumps(content))
+    save_file({"x": torch.ones(1)}, tmp_path / "adapter_model.safetensors")
+    missing = "peft_type" if content.get("peft_type") != "LORA" else "base_model_name_or_path"
+    assert [line for line in verify(str(tmp_path)).wrong if f"names no {missing}" in line]
+
+
 def test_foreign_code_does_not_run(published, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(module, "ask_probe", lambda *given, **options: asked.append(given) or [{"error": "x"}])
     code_changed(published)
-    assert main([str(published)]) == 1
+    assert main(["verify", str(published)]) == 1
     assert not asked and "WRONG  not loaded" in capsys.readouterr().out
-    assert main([str(published), "--trust-remote-code"]) == 1
+    assert main(["verify", str(published), "--trust-remote-code"]) == 1
     assert len(asked) == 2
 
 
@@ -124,7 +148,45 @@ def test_compare():
     assert "tokens differ" in compare(facts, facts | {"tokens": [2]}, ones, ones)[0]
 
 
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """The cache of the Hub, and nothing behind it; `cache(folder)` puts a folder there as `me/mine`."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    def put(folder, branch="main", commit="a" * 40):
+        repo = tmp_path / "cache" / "models--me--mine"
+        for name in ("blobs", "refs", f"snapshots/{commit}"):
+            (repo / name).mkdir(parents=True)
+        (repo / "refs" / branch).write_text(commit)
+        for path in sorted(folder.iterdir()):
+            (repo / "blobs" / path.name).write_bytes(path.read_bytes())
+            (repo / "snapshots" / commit / path.name).symlink_to(repo / "blobs" / path.name)
+        return repo / "snapshots" / commit
+
+    return put
+
+
+def test_a_repository(published, cache, monkeypatch, capsys):
+    """By its name and its revision, from the links of the cache."""
+    snapshot, asked = cache(published, branch="v1"), []
+    monkeypatch.setattr(module, "check_loading", lambda report, folder, files, config: asked.append(folder))
+    assert main(["verify", "me/mine", "--revision", "v1"]) == 0
+    assert asked == [snapshot] and "checksums agree" in capsys.readouterr().out
+    (snapshot / "gate.py").unlink()
+    assert main(["verify", "me/mine", "--revision", "v1"]) == 1
+    assert "WRONG  gate.py is missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["me/other", "no such name!", "a/b/c"])
+def test_no_such_repository(name, cache, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", name])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and f"{name!r} is no folder and no repository that can be fetched (" in line
+
+
 def test_no_such_place(capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["/no/such/folder"])
+        main(["verify", "/no/such/folder"])
     assert ended.value.code == 2 and "there is no folder '/no/such/folder'" in capsys.readouterr().err
