@@ -1,4 +1,4 @@
-"""What a sweep says: figures by variant, mean and standard deviation over the seeds."""
+"""What a sweep says: figures by variant over the seeds, and how they differ from those of the first variant, by seed."""
 
 import csv
 import io
@@ -16,11 +16,9 @@ COSTS = ("runtime", "samples", "per_second")  # ends of names of evaluations tha
 
 
 @dataclass(frozen=True)
-class Row:
-    """A metric of a variant over the seeds that are there. `deviation`: of the sample; None of a single value."""
+class Summary:
+    """Some values. `deviation`: of the sample; None of a single value."""
 
-    variant: Mapping[str, str]
-    metric: str
     values: Sequence[float]
 
     @property
@@ -31,8 +29,24 @@ class Row:
     def deviation(self) -> float | None:
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
-    def __str__(self) -> str:
-        return f"{self.mean:.4g}" if self.deviation is None else f"{self.mean:.4g} ± {self.deviation:.2g}"
+    def text(self, sign: str = "") -> str:
+        spread = "" if self.deviation is None else f" ± {self.deviation:.2g}"
+        return f"{self.mean:{sign}.4g}{spread}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A metric of a variant.
+
+    Attributes:
+        values: over the seeds that are there.
+        differences: to the first variant, over the seeds that both have; None: there is none, or this is the first.
+    """
+
+    variant: Mapping[str, str]
+    metric: str
+    values: Summary
+    differences: Summary | None = None
 
 
 def summarise(records: Sequence[tuple[Cell, dict]], metrics: Sequence[str]) -> list[Row]:
@@ -49,15 +63,22 @@ def summarise(records: Sequence[tuple[Cell, dict]], metrics: Sequence[str]) -> l
     flat = [(cell, numbers(record)) for cell, record in records]
     names = list(dict.fromkeys(name for _, values in flat for name in values))
     chosen = [find(metric, names) for metric in metrics] or [name for name in names if is_score(name)]
-    variants: dict[tuple, list[dict[str, float]]] = {}
+    variants: dict[tuple, dict[int, dict[str, float]]] = {}
     for cell, values in flat:
-        variants.setdefault(tuple(cell.variant.items()), []).append(values)
-    return [
-        Row(dict(variant), name, found)
-        for variant, cells in variants.items()
-        for name in chosen
-        if (found := [values[name] for values in cells if name in values])
-    ]
+        variants.setdefault(tuple(cell.variant.items()), {})[cell.seed] = values
+    first = next(iter(variants), None)
+    rows = []
+    for variant in variants:
+        for name in chosen:
+            found, reference = (
+                {seed: values[name] for seed, values in variants[each].items() if name in values}
+                for each in (variant, first)
+            )
+            apart = [value - reference[seed] for seed, value in found.items() if seed in reference]
+            differences = Summary(apart) if apart and variant != first else None
+            if found:
+                rows.append(Row(dict(variant), name, Summary([*found.values()]), differences))
+    return rows
 
 
 def numbers(record: dict) -> dict[str, float]:
@@ -79,16 +100,26 @@ def find(metric: str, names: Sequence[str]) -> str:
 
 
 def as_text(rows: Sequence[Row]) -> str:
-    """One line per variant, one column per metric."""
-    axes = list(rows[0].variant) if rows else []
-    metrics = list(dict.fromkeys(row.metric for row in rows))
-    lines: dict[tuple, dict[str, Row]] = {}
-    for row in rows:
-        lines.setdefault(tuple(row.variant.values()), {})[row.metric] = row
-    table = [[*axes, "seeds", *metrics]]
+    """One line per variant, one column per metric; below, where there are any, the differences in the same form."""
+    parts = [grid_of([(row, row.values, "") for row in rows], "seeds")]
+    if differing := [(row, row.differences, "+") for row in rows if row.differences]:
+        first = ", ".join(rows[0].variant.values())
+        parts += [f"less those of the first ({first}), seed by seed:", grid_of(differing, "pairs")]
+    return "\n\n".join(parts)
+
+
+def grid_of(entries: Sequence[tuple[Row, Summary, str]], counted: str) -> str:
+    """Lines of variants and columns of metrics; `entries`: row, what to print of it, sign of positive numbers."""
+    axes = list(entries[0][0].variant) if entries else []
+    metrics = list(dict.fromkeys(row.metric for row, *_ in entries))
+    lines: dict[tuple, dict[str, tuple[int, str]]] = {}
+    for row, summary, sign in entries:
+        line = lines.setdefault(tuple(row.variant.values()), {})
+        line[row.metric] = len(summary.values), summary.text(sign)
+    table = [[*axes, counted, *metrics]]
     for names, found in lines.items():
-        seeds = max(len(row.values) for row in found.values())
-        table.append([*names, str(seeds), *(str(found.get(metric, "-")) for metric in metrics)])
+        count = max(count for count, _ in found.values())
+        table.append([*names, str(count), *(found.get(metric, (0, "-"))[1] for metric in metrics)])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in table
@@ -96,12 +127,17 @@ def as_text(rows: Sequence[Row]) -> str:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """One line per variant and metric: the axes, metric, seeds, mean, sd."""
+    """One line per variant and metric: the axes, metric, seeds, mean, sd; pairs, difference and its sd."""
     axes = list(rows[0].variant) if rows else []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*axes, "metric", "seeds", "mean", "sd"])
+    writer.writerow([*axes, "metric", "seeds", "mean", "sd", "pairs", "difference", "difference_sd"])
     for row in rows:
-        deviation = "" if row.deviation is None else row.deviation
-        writer.writerow([*row.variant.values(), row.metric, len(row.values), row.mean, deviation])
+        figures = [each for summary in (row.values, row.differences) for each in as_figures(summary)]
+        writer.writerow([*row.variant.values(), row.metric, *figures])
     return text.getvalue()
+
+
+def as_figures(summary: Summary | None) -> tuple:
+    """Number of values, mean, deviation; None is written as nothing."""
+    return (len(summary.values), summary.mean, summary.deviation) if summary else (0, None, None)

@@ -25,8 +25,36 @@ def test_mean_and_deviation_over_seeds():
     rows = {(row.variant["method"], row.metric): row for row in summarise(RECORDS, [])}
     assert rows.keys() == {("lora", "eval_f1"), ("lora", "eval_loss"), ("ina", "eval_f1"), ("ina", "eval_exact")}
     f1 = rows["lora", "eval_f1"]
-    assert f1.mean == pytest.approx(0.65) and f1.deviation == pytest.approx(0.3 / math.sqrt(2))
-    assert rows["ina", "eval_f1"].deviation is None
+    assert f1.values.mean == pytest.approx(0.65) and f1.values.deviation == pytest.approx(0.3 / math.sqrt(2))
+    assert rows["ina", "eval_f1"].values.deviation is None
+
+
+def records(*figures: tuple[str, dict[int, float]]) -> list:
+    """Variant and its F1 by seed."""
+    return [(Cell("glue", {"method": name}, seed, {}), COSTS | {"figures": {"eval_f1": value}})
+            for name, seeds in figures for seed, value in seeds.items()]  # fmt: skip
+
+
+def test_differences_are_of_the_same_seed():
+    """Whatever order seeds come in; a seed that only one variant has makes no pair."""
+    cells = records(("lora", {1: 0.5, 2: 0.75, 3: 0.1}), ("ina", {2: 0.5, 1: 0.75, 9: 1.0}), ("sora", {8: 0.2}))
+    lora, ina, sora = summarise(cells, ["f1"])
+    assert lora.differences is None and sora.differences is None
+    assert ina.differences.mean == 0 and ina.differences.deviation == pytest.approx(0.5 / math.sqrt(2))
+    assert as_text([lora, ina, sora]).splitlines() == [
+        "method  seeds  eval_f1",
+        "lora    3      0.45 ± 0.33",
+        "ina     3      0.75 ± 0.25",
+        "sora    1      0.2",
+        "",
+        "less those of the first (lora), seed by seed:",
+        "",
+        "method  pairs  eval_f1",
+        "ina     2      +0 ± 0.35",
+    ]
+    lines = list(csv.DictReader(io.StringIO(as_csv([lora, ina, sora]))))
+    assert [(line["pairs"], line["difference"]) for line in lines] == [("0", ""), ("2", "0.0"), ("0", "")]
+    assert float(lines[1]["difference_sd"]) == pytest.approx(0.5 / math.sqrt(2))
 
 
 def test_text():
@@ -34,6 +62,11 @@ def test_text():
         "method  seeds  eval_f1      seconds",
         "lora    2      0.65 ± 0.21  2 ± 0",
         "ina     1      0.25         2",
+        "",
+        "less those of the first (lora), seed by seed:",
+        "",
+        "method  pairs  eval_f1  seconds",
+        "ina     1      -0.25    +0",
     ]
     assert as_text(summarise(RECORDS, ["exact"])).splitlines()[-1].split() == ["ina", "1", "7"]
 
