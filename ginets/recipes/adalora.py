@@ -36,10 +36,19 @@ def schedule(fields: dict, steps: int) -> dict:
     return fields | {"total_step": total, "tinit": warm_up, "tfinal": final}
 
 
+def lacks_term(model, own_loss: bool) -> bool:
+    """Whether `model` has AdaLoRA and its loss no orthogonality: PEFT adds it only to a loss that the model computes
+    itself, and only in its wrappers for tasks.
+    """
+    if getattr(model, "peft_type", None) != "ADALORA":
+        return False
+    return own_loss or model.active_peft_config.task_type is None
+
+
 def orthogonality(model) -> torch.Tensor | float:
     """`orth_reg_weight` · mean of ‖A·Aᵀ − I‖ and ‖Bᵀ·B − I‖ over all adapted modules, Frobenius norms.
 
-    What PEFT adds to a loss that the model computes itself, and to no other. (AdaLoRA, equation 4, squares the norms.)
+    As PEFT has it. (AdaLoRA, equation 4, squares the norms and sums them.)
     """
     tuner = model.base_model
     adapter = tuner.trainable_adapter_name

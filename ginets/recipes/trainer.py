@@ -58,12 +58,10 @@ class RecipeTrainer(Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
-        ours = self.compute_loss_func is not None or self.label_smoother is not None
-        if ours and torch.is_grad_enabled() and getattr(self.model, "peft_type", None) == "ADALORA":
-            # a loss that is scaled by the items of the whole batch is not divided by the number of its parts later
-            scaled = self.compute_loss_func is not None or (
-                self.model_accepts_loss_kwargs and num_items_in_batch is not None
-            )
+        ours = self.compute_loss_func is not None
+        if torch.is_grad_enabled() and adalora.lacks_term(self.model, ours or self.label_smoother is not None):
+            # a loss per item of the whole batch is not divided by the number of its parts later
+            scaled = ours or (self.model_accepts_loss_kwargs and num_items_in_batch is not None)
             loss = loss + adalora.orthogonality(self.model) / (
                 self.current_gradient_accumulation_steps if scaled else 1
             )

@@ -202,6 +202,23 @@ def test_default_targets_of_every_architecture(place, tmp_path, model):
     assert (tmp_path / "out" / "base" / "config.json").exists()
 
 
+def test_adalora_trains_with_its_orthogonality_once_per_step(place, tmp_path):
+    """The first loss grows with its weight, in one batch as in two parts."""
+    pytest.importorskip("peft")
+    first = {}
+    for weight, size, steps in ((0, 6, 1), (4, 6, 1), (4, 3, 2)):
+        output = tmp_path / f"{weight}-{size}"
+        more = ["--adapter", "adalora", "--init_r", 4, "--target_r", 2, "--orth_reg_weight", weight, "--max_steps", 3,
+                "--per_device_train_batch_size", size, "--gradient_accumulation_steps", steps, "--logging_strategy",
+                "steps", "--logging_steps", 1, "--save_strategy", "no", "--eval_strategy", "no"]  # fmt: skip
+        main(words(place, output, *more, "--train_sampling_strategy", "sequential", model="llama"))
+        history = json.loads((output / "trainer_state.json").read_text())["log_history"]
+        first[weight, size] = next(entry["loss"] for entry in history if "loss" in entry)
+    # A and B are drawn with deviation 0.02: their products are nearly 0, the norm of I - 0 is that of I
+    assert first[4, 6] - first[0, 6] == pytest.approx(4 * 4**0.5, rel=0.02)
+    assert first[4, 3] == pytest.approx(first[4, 6], rel=1e-4)
+
+
 @pytest.mark.parametrize("adapter", ["lora", "mtlora", "aflora"])
 def test_checkpointing_and_bf16(place, tmp_path, adapter):
     pytest.importorskip("peft")

@@ -103,6 +103,7 @@ def test_config_classes_of_ours_check_their_fields():
         (10, "--tfinal 9", "at least two steps"),
         (10, "--init_r 4 --target_r 4", "--init_r is 4 and --target_r is 4; allowed: 1 <= target_r < init_r"),
         (10, "--target_r 0", "--init_r is 12 and --target_r is 0"),
+        (10, "--orth_reg_weight -1", "--orth_reg_weight is -1.0; allowed: at least 0"),
     ],
 )
 def test_adalora_schedules_that_cannot_be(steps, words, says):

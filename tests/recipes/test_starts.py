@@ -183,7 +183,7 @@ def test_real_rows_of_mrpc(method, data_dir, minilm, tmp_path):
     assert figures["trainable_parameters"] - figures["trainable_parameters_without_head"] == 384 * 2 + 2
 
 
-def test_an_adapter_for_another_task_is_refused(tmp_path):
+def test_an_adapter_for_another_task_is_refused(place, tmp_path, capsys):
     """Its head would be left out, and the one that is needed be random."""
     base = AutoModelForQuestionAnswering.from_config(AutoConfig.from_pretrained(make_model(tmp_path / "model")))
     for task in (None, "QUESTION_ANS"):
@@ -199,3 +199,7 @@ def test_an_adapter_for_another_task_is_refused(tmp_path):
         check_task(adapter, QUESTION_ANSWERING)
         with pytest.raises(ArgumentsError, match="was trained with a head for QuestionAnswering, not for SequenceCl"):
             check_task(adapter, CLASSIFICATION)
+        options = ["--adapter", "lora", "--r", "2", "--target_modules", "query", "--init_adapter", folder]
+        with pytest.raises(SystemExit):
+            main(words(place, tmp_path / "out", *options))
+        assert f"{str(folder)!r} was trained with a head for QuestionAnswering, not for" in capsys.readouterr().err
