@@ -1,5 +1,6 @@
 """Finished texts on disk as they come, so that a killed run goes on where it was."""
 
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -19,7 +20,7 @@ class Journal:
         done: id → text.
 
     Raises:
-        DataError: there is an output already, or a part of a run with other settings.
+        DataError: there is an output already, a part of a run with other settings, or a run that is writing it.
     """
 
     def __init__(self, output: str | os.PathLike, settings: Mapping[str, object], overwrite: bool = False):
@@ -27,13 +28,19 @@ class Journal:
         self.part = self.output.with_name(f"{self.output.name}.part")
         self.settings = json.loads(json.dumps(settings))
         self.done: dict[str, str] = {}
-        if overwrite:
-            self.part.unlink(missing_ok=True)  # the output itself is replaced at the end
-        elif self.output.exists() and not self.part.exists():
+        if not overwrite and self.output.exists() and not self.part.exists():
             raise DataError(f"{self.output}: is there already; name another file, or give --overwrite.")
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        whole = self._read() if self.part.exists() else 0
         self.file = open(self.part, "ab")  # noqa: SIM115 — open as long as the journal
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is closed, or the process has ended
+            whole = 0 if overwrite else self._read()  # the output itself is replaced at the end
+        except BlockingIOError as error:
+            self.file.close()
+            raise DataError(f"{self.part}: another run is writing it; wait for it, or name another file.") from error
+        except DataError:
+            self.file.close()
+            raise
         self.file.truncate(whole)
         if not whole:
             self._append([{"settings": self.settings}])
@@ -59,8 +66,8 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         os.replace(whole, self.output)
+        self.part.unlink()  # before it is closed: until then no other run goes on with it
         self.file.close()
-        self.part.unlink()
 
     def _append(self, rows: Iterable[Mapping]) -> None:
         self.file.write(_lines(rows))

@@ -102,9 +102,9 @@ def start(cell: Cell, store: Store, settings: Settings, device: str | None, stop
 def finish(cell: Cell, store: Store, settings: Settings, ended: Ended, started: datetime, attempts: int) -> Outcome:
     """Write the record of a cell that succeeded, or shorten the log of one that failed."""
     log, run = store.log(cell), store.run_folder(cell)
-    if ended.code or not (run / FIGURES).is_file():
-        return Outcome(cell, FAILED, f"{reason(ended.code)}; {shorten(log)}; see {log}")
-    figures = json.loads((run / FIGURES).read_text(encoding="utf-8"))
+    figures = None if ended.code else read_figures(run / FIGURES)
+    if not isinstance(figures, dict):
+        return Outcome(cell, FAILED, f"{reason(ended.code) or figures}; {shorten(log)}; see {log}")
     record = {
         "key": cell.key,
         "variant": dict(cell.variant),
@@ -128,10 +128,21 @@ def finish(cell: Cell, store: Store, settings: Settings, ended: Ended, started: 
     return Outcome(cell, DONE, f"{ended.seconds:.0f} s")
 
 
+def read_figures(file: Path) -> dict | str:
+    """What a command measured, or why that is not known."""
+    try:
+        figures = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return f"it left no {file.name}"
+    except ValueError:
+        figures = None
+    return figures if isinstance(figures, dict) else f"its {file.name} is no valid JSON object"
+
+
 def reason(code: int) -> str:
     if code < 0:
         return f"killed by signal {-code}"
-    return f"exit code {code}" if code else f"it left no {FIGURES}"
+    return f"exit code {code}" if code else ""
 
 
 def shorten(log: Path) -> str:

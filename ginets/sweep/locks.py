@@ -49,11 +49,15 @@ class Holder:
     owner: str = ""
 
     @classmethod
-    def from_json(cls, text: str) -> "Holder":
-        content = json.loads(text)
-        for name in ("sweep", "cell"):
-            content[name] = content[name] and Process(**content[name])
-        return cls(**content)
+    def read(cls, file: Path) -> "Holder | None":
+        """Who has written a lock; None: there is none, or it is damaged, as after a loss of power."""
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            for name in ("sweep", "cell"):
+                content[name] = content[name] and Process(**content[name])
+            return cls(**content)
+        except (FileNotFoundError, KeyError, TypeError, ValueError):
+            return None
 
     def __str__(self) -> str:
         return f"process {self.sweep.pid} on {self.host}"
@@ -78,11 +82,14 @@ class Lock:
     def holder(self) -> Holder | None:
         """Who is at the cell; None: nobody, or nobody any more."""
         try:
-            holder, last_sign = Holder.from_json(self.file.read_text(encoding="utf-8")), self.file.stat().st_mtime
+            last_sign = self.file.stat().st_mtime
         except FileNotFoundError:
             return None
+        holder = Holder.read(self.file)
+        if holder is None or (holder.owner and holder.owner == self.mine.owner):
+            return None
         lives = holder.sweep.lives() if holder.is_here else time.time() - last_sign < STALE
-        return holder if lives and not (holder.owner and holder.owner == self.mine.owner) else None
+        return holder if lives else None
 
     @contextmanager
     def taken(self) -> Iterator[Holder | None]:
@@ -118,7 +125,7 @@ class Lock:
 
     def end_orphan(self) -> None:
         """A sweep that was killed by force leaves the process of its cell behind, which would write beside ours."""
-        with suppress(FileNotFoundError, ProcessLookupError):
-            holder = Holder.from_json(self.file.read_text(encoding="utf-8"))
-            if holder.is_here and holder.cell and holder.cell.lives():
+        holder = Holder.read(self.file)
+        if holder and holder.is_here and holder.cell and holder.cell.lives():
+            with suppress(ProcessLookupError):
                 os.killpg(holder.cell.pid, signal.SIGKILL)  # it leads a group of its own

@@ -1,5 +1,6 @@
 """Cells as tasks of a Ray cluster that is there already; all its machines see the folder of the sweep and the data."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import Any
@@ -12,6 +13,12 @@ from .store import Store
 
 
 GLANCE = 1.0  # seconds between two looks whether to stop
+
+
+def run_in(cell: Cell, store: Store, settings: Settings, folder: str) -> Outcome:
+    """`run_cell` in a folder, that of the sweep's own process: Ray's are elsewhere, and paths may be relative."""
+    os.chdir(folder)
+    return run_cell(cell, store, settings)
 
 
 def run_on_ray(
@@ -37,9 +44,10 @@ def run_on_ray(
         raise ArgumentsError(f"--ray is {address!r}; allowed: the address of a running cluster, host:port or auto.")
     ray = require("ray", extra="ray")
     ray.init(address=address)
-    task = ray.remote(run_cell).options(**{"num_cpus": settings.threads, "max_retries": 0} | dict(resources))
+    task = ray.remote(run_in).options(**{"num_cpus": settings.threads, "max_retries": 0} | dict(resources))
     outcomes: list[Outcome] = []
-    running = {task.remote(cell, store, settings): (cell, 1) for cell in cells}
+    given = store, settings, os.getcwd()
+    running = {task.remote(cell, *given): (cell, 1) for cell in cells}
     try:
         while running and not stop.is_set():
             ready, _ = ray.wait(list(running), num_returns=1, timeout=GLANCE)
@@ -49,7 +57,7 @@ def run_on_ray(
                     outcome = ray.get(reference)
                 except ray.exceptions.RayError as error:  # the machine or Ray's worker is gone
                     if attempt <= settings.retries:
-                        running[task.remote(cell, store, settings)] = (cell, attempt + 1)
+                        running[task.remote(cell, *given)] = (cell, attempt + 1)
                         continue
                     outcome = Outcome(cell, FAILED, f"lost by the cluster: {str(error).splitlines()[0]}")
                 outcomes.append(outcome)

@@ -9,6 +9,7 @@ from ginets.data.segments import Segment
 from ginets.data.tabular import DataError
 from ginets.generation import run
 from ginets.generation.decoding import Decoding
+from ginets.generation.journal import Journal
 from ginets.generation.prompts import Prompt, check_lengths, make_prompts, read_prompts
 from ginets.generation.run import batch_seed, digest, fingerprint, generate_file
 from ginets.generation.writer import load_writer
@@ -158,6 +159,20 @@ def test_draws_depend_on_the_batch(call):
         call(Recorder(last=1), decoding=drawn)
     with pytest.raises(DataError, match="was begun with batch_size 3, not 4"):
         call(Recorder(), decoding=drawn, batch_size=4)
+
+
+def test_two_runs_do_not_write_one_file(call):
+    """The second is refused, also one that would overwrite, and takes nothing from the first."""
+
+    class Twice(Recorder):
+        def __call__(self, prompts, seed):
+            for overwrite in (False, True):
+                with pytest.raises(DataError, match=r"texts.jsonl.part: another run is writing it"):
+                    Journal(call.output, {}, overwrite)
+            return super().__call__(prompts, seed)
+
+    call(Twice())
+    assert rows(call.output) == expected(call.prompts)
 
 
 def test_a_damaged_part(call):

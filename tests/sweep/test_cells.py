@@ -178,6 +178,24 @@ def test_locks_of_the_dead_are_void(tmp_path, monkeypatch):
     assert str(store.lock(far).holder()) == f"process {gone.pid} on far"
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"host": "x", "sweep": 3, "cell": null}'])
+def test_a_damaged_lock_is_void(tmp_path, monkeypatch, content):
+    sweep, store = make(tmp_path)
+    pretend(monkeypatch, FINISH)
+    store.inside(f"locks/{sweep.cells[0].key}").write_text(content)
+    assert run_cell(sweep.cells[0], store, SETTINGS).state == DONE
+
+
+def test_damaged_figures_are_a_failure_of_the_cell_alone(tmp_path, monkeypatch):
+    sweep, store = make(tmp_path)
+    damage = 'open(folder + "/all_results.json", "w").write("{" if seed == 1 else "[1]")'
+    pretend(monkeypatch, FINISH + damage)
+    outcomes = run_here(sweep.cells[:2], store, SETTINGS, 1, threading.Event(), lambda outcome: None)
+    assert [outcome.state for outcome in outcomes] == [FAILED, FAILED]
+    assert all("all_results.json is no valid JSON object" in outcome.text for outcome in outcomes)
+    assert not any(map(store.record_file, sweep.cells))
+
+
 def test_process_that_outlived_its_sweep_is_ended(tmp_path, monkeypatch):
     sweep, store = make(tmp_path)
     cell = sweep.cells[0]

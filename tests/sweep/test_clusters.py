@@ -1,6 +1,7 @@
 """Sweeps on SLURM, by its script, and on Ray, by a stand-in for the package."""
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from ginets.recipes.arguments import ArgumentsError
 from ginets.sweep.cell import BUSY, DONE, FAILED, STOPPED, Settings, run_cell
-from ginets.sweep.ray import run_on_ray
+from ginets.sweep.ray import run_in, run_on_ray
 from ginets.sweep.slurm import array_job
 
 from .sweeps import FINISH, make, pretend
@@ -63,6 +64,8 @@ class FakeRay:
         self.calls.append(("shutdown", {}))
 
     def remote(self, function):
+        assert inspect.isfunction(function)  # Ray takes no other callable
+
         def with_options(**options):
             self.calls.append(("options", options))
             return SimpleNamespace(remote=lambda *words: self.task(function, words))
@@ -112,6 +115,23 @@ def test_ray_runs_cells_on_the_given_cluster(tmp_path, monkeypatch):
     ]
 
 
+def test_relative_paths_are_those_of_the_sweep_s_own_process(tmp_path, monkeypatch):
+    """Workers of Ray are in folders of their own."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    sweep, store = make(tmp_path, output_dir="out", grid=None, seeds=[1])
+    pretend(monkeypatch, FINISH)
+
+    class FarRay(FakeRay):
+        def get(self, reference):
+            os.chdir(elsewhere)
+            return super().get(reference)
+
+    (outcome,) = on_ray(monkeypatch, FarRay({}), sweep.cells, store)
+    assert outcome.state == DONE and (tmp_path / "out" / "cells" / f"{sweep.cells[0].name}.json").is_file()
+
+
 def test_ray_lost_cells_are_done_again(tmp_path, monkeypatch):
     sweep, store = make(tmp_path, grid=None)
     pretend(monkeypatch, FINISH)
@@ -142,7 +162,7 @@ def test_ray_stops(tmp_path, monkeypatch):
 def test_ray_has_what_is_used():
     """The stand-in's interface is that of the package; nothing is started."""
     ray = pytest.importorskip("ray", reason="ray is not installed")
-    task = ray.remote(run_cell).options(num_cpus=1, max_retries=0, num_gpus=0.5)
+    task = ray.remote(run_in).options(num_cpus=1, max_retries=0, num_gpus=0.5)
     assert callable(task.remote) and issubclass(ray.exceptions.RayError, Exception)
     for function, names in ((ray.init, {"address"}), (ray.wait, {"num_returns", "timeout"})):
         assert names <= inspect.signature(function).parameters.keys()
