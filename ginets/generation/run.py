@@ -19,7 +19,9 @@ from .workers import Batch, Workers
 from .writer import load_writer
 
 
-ENDS = 1 << 20  # bytes at each end of a file of weights that tell it from others
+ENDS = 1 << 20  # bytes at each end of a file that tell it from others
+# what says which model there is, a change of `inhibition_level` too
+FILES = ("*.safetensors", "config.json", "adapter_config.json", "generation_config.json", "base/config.json")
 
 
 def generate_file(
@@ -83,8 +85,8 @@ def digest(prompts: Sequence[Prompt]) -> str:
 
 
 def fingerprint(model: str) -> str | None:
-    """Names the weights in a local folder by both ends of each file, so that other ones are noticed; else None."""
-    files = sorted(Path(model).glob("*.safetensors"))
+    """Names the model in a local folder by both ends of each file, so that another one is noticed; else None."""
+    files = sorted(path for pattern in FILES for path in Path(model).glob(pattern))
     sums = hashlib.sha256()
     for path in files:
         size = path.stat().st_size

@@ -83,10 +83,15 @@ def push(folder: str | Path, repo: str, private: bool = False, revision: str | N
     Files that are there and not in the folder stay; `verify` names those that do not belong.
 
     Raises:
+        ValueError: `private`, and the repository is there and public.
         OSError: not logged in, or the Hub refuses.
     """
     api = HfApi()
     api.create_repo(repo, private=private, exist_ok=True)
+    if private and not api.repo_info(repo).private:
+        raise ValueError(
+            f"{repo!r} is there and public, nothing was sent; make it private on the Hub, or name another."
+        )
     if revision is not None:
         api.create_branch(repo, branch=revision, exist_ok=True)
     api.upload_folder(

@@ -37,6 +37,10 @@ class CausalDataArguments:
             check_range(name, getattr(self, name), 1)
         if self.validation_rows and self.validation_file:
             raise ArgumentsError("--validation_rows is for runs without --validation_file; give one of them.")
+        if self.files and getattr(self, "dataset_name", None):
+            raise ArgumentsError(
+                f"both --{next(iter(self.files))}_file and --dataset_name are given; choose one source."
+            )
 
     @property
     def files(self) -> dict[str, list[str]]:

@@ -161,6 +161,15 @@ def test_draws_depend_on_the_batch(call):
         call(Recorder(), decoding=drawn, batch_size=4)
 
 
+def test_what_is_there_stays_as_it_is(tmp_path):
+    """A batch that was finished in part is written again as a whole; draws may come out otherwise."""
+    with Journal(tmp_path / "texts", {}) as journal:
+        journal.add({"a": "first"})
+        journal.add({"a": "second", "b": "new"})
+        assert journal.done == {"a": "first", "b": "new"}
+    assert [row["text"] for row in rows(tmp_path / "texts.part")[1:]] == ["first", "new"]
+
+
 def test_two_runs_do_not_write_one_file(call):
     """The second is refused, also one that would overwrite, and takes nothing from the first."""
 
@@ -214,6 +223,12 @@ def test_what_tells_weights_and_prompts_apart(tmp_path):
     first = fingerprint(str(tmp_path))
     for content in (b"1" + b"0" * 2_999_999, b"0" * 2_999_999 + b"1", b"0" * 2_999_999):
         (tmp_path / "a.safetensors").write_bytes(content)
+        assert fingerprint(str(tmp_path)) != first
+    for name in ("config.json", "adapter_config.json", "base/config.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"inhibition_level": 0.3}')
+        first = fingerprint(str(tmp_path))
+        (tmp_path / name).write_text('{"inhibition_level": 0.4}')
         assert fingerprint(str(tmp_path)) != first
     assert digest([Prompt("0", "a", [1, 2])]) != digest([Prompt("0", "a", [1, 3])])
 

@@ -1,6 +1,7 @@
 """Published folders: what is in them, what is not, and that their users get the outputs of the run."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -264,7 +265,10 @@ def test_adapter_that_cannot_be_published_so(adapted, tmp_path, capsys):
 class Hub:
     """Stands for `HfApi`: notes what would be sent."""
 
-    calls = []
+    calls, private = [], True
+
+    def repo_info(self, repo):
+        return SimpleNamespace(private=self.private)
 
     def __getattr__(self, name):
         return lambda *arguments, **options: self.calls.append((name, arguments, options)) or {"name": "me"}
@@ -284,6 +288,16 @@ def test_only_repo_sends(run, tmp_path, monkeypatch, capsys):
     sent = Hub.calls[3][2]
     assert (sent["repo_id"], sent["folder_path"], sent["revision"]) == ("me/mine", str(tmp_path / "two"), "v1")
     assert "https://huggingface.co/me/mine" in capsys.readouterr().out
+
+
+def test_what_is_to_be_private_is_not_sent_to_a_public_repository(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "HfApi", Hub)
+    monkeypatch.setattr(Hub, "calls", [])
+    monkeypatch.setattr(Hub, "private", False)
+    with pytest.raises(ValueError, match="'me/mine' is there and public, nothing was sent"):
+        module.push(tmp_path, "me/mine", private=True)
+    assert [name for name, *_ in Hub.calls] == ["create_repo"]
+    assert module.push(tmp_path, "me/mine") == "https://huggingface.co/me/mine"
 
 
 def test_nobody_logged_in(run, tmp_path, monkeypatch, capsys):

@@ -254,6 +254,7 @@ BAD = {
     "too many held out": (["--validation_file=", "--validation_rows", "30"], "--validation_rows is"),
     "length zero": (["--max_seq_length", "0"], "--max_seq_length is 0; allowed: at least 1"),
     "too short": (["--max_seq_length", "3"], "no row has a token to learn among its first 3"),
+    "files and Hub": (["--dataset_name", "me/e2e"], "both --train_file and --dataset_name are given; choose one source"),
     "unknown metric": (["--metric_for_best_model", "bleu"], "'bleu'; here it can be perplexity, loss"),
     "no such file": (["--train_file", "gone.csv"], "gone.csv"),
     "unknown argument": (["--doc_stride", "3"], "unknown arguments: --doc_stride 3"),
