@@ -15,6 +15,9 @@ def whole(text: str) -> str:
 Text = Annotated[str, AfterValidator(whole)]
 
 
+MESSAGES = 512  # of a conversation: to write it as in training takes time that grows with their square
+
+
 class Request(BaseModel):
     """Unknown fields are refused: a misspelt one would be ignored without a word."""
 
@@ -174,6 +177,6 @@ class Message(BaseModel):
 
 
 class ChatRequest(WriteRequest):
-    messages: list[Message] = Field(min_length=1)
+    messages: list[Message] = Field(min_length=1, max_length=MESSAGES)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)

@@ -191,6 +191,8 @@ def test_refusals(client):
     for roles in (["assistant"], ["user", "user"], ["user", "system"], ["user", "assistant"], ["system"]):
         messages = [{"role": role, "content": "a"} for role in roles]
         assert refusal("/v1/chat/completions", messages=messages)["code"] == "bad_messages"
+    many = refusal("/v1/chat/completions", messages=[{"role": "user", "content": "a"}] * 20_000)
+    assert many["param"] == "messages" and "at most 512" in many["message"]
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "llama", "llama, bos"])
