@@ -43,7 +43,7 @@ def test_e2e(file, capsys):
     assert printed.out == f"BLEU  {figures['BLEU']!r}\nNIST  {figures['NIST']!r}\n"
     lines = printed.err.splitlines()
     assert [line.split(" is not computed: needs a Java runtime")[0] for line in lines] == [
-        f"ginets eval: {name}" for name in ("METEOR", "ROUGE_L", "CIDEr")
+        f"ginets eval nlg: {name}" for name in ("METEOR", "ROUGE_L", "CIDEr")
     ]
     command = ["eval", "nlg", "--task", "e2e", data, predictions, "--max-references", "1", "--json"]
     assert main(command) == 0
