@@ -38,9 +38,6 @@ def build_site(site: Path) -> Path:
     """
     pages = copy_pages(site.with_name(f"{site.name}-pages"))
     config = load_config(str(ROOT / "mkdocs.yml"), docs_dir=str(pages), site_dir=str(site))
-    # one page per verb, written from the command's help
-    if verbs := sorted(page.relative_to(pages).as_posix() for page in pages.glob("docs/cli/*.md")):
-        config.nav.insert(-1, {"Command line": verbs})
     config.plugins.on_startup(command="build", dirty=False)
     try:
         build(config)

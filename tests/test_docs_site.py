@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 # pages without an entry of their own: other pages list them
-LISTED_ELSEWHERE = {"docs/cli", "models"}
+LISTED_ELSEWHERE = {"models"}
 FETCHED = {"link": "href", "script": "src", "img": "src", "source": "src", "iframe": "src"}
 
 
