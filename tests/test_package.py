@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # what may import what: a folder imports those to its right (and itself)
 LAYERS = [
     "cli",
+    "bench",
     "sweep",
     "serve",
     "recipes",

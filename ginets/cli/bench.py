@@ -1,49 +1,77 @@
-"""`ginets bench [NAME]`: the measuring scripts of the repository."""
+"""`ginets bench run|status|report|cost`: leaderboards."""
 
-import subprocess
-import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated
 
-from .command import PassedOn
+from typer import Argument, Option
+
+from .command import add_verb, new_app
 
 
-KIND = PassedOn
 EXAMPLES = """
-ginets bench                                         # list the benchmarks
-ginets bench gates --help
-ginets bench serving --clients 32
+ginets bench run benchmarks/leaderboard/leaderboard.yaml --base MODEL --name minilm glue_dir=GLUE --workers 2
+ginets bench status benchmarks/leaderboard/leaderboard.yaml --name minilm
+ginets bench report benchmarks/leaderboard/leaderboard.yaml --name minilm
 """
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+File = Annotated[Path, Argument(metavar="LEADERBOARD.yaml", help="The protocol: tasks, methods, seeds, tuning.")]
+Name = Annotated[
+    str | None,
+    Option(metavar="NAME", help="Folder of the results beside the file [default: the last part of --base]."),
+]
+Base = Annotated[str | None, Option(metavar="MODEL", help="The pretrained model: a folder or a name on the Hub.")]
+Places = Annotated[list[str] | None, Argument(metavar="name=value", help="Where things lie, e.g. glue_dir=GLUE.")]
+Threads = Annotated[int, Option(metavar="N", help="Threads of each process.")]
 
 
-def main(words: list[str]) -> int:
-    """Run a benchmark of the repository, or list them.
+def run(
+    file: File,
+    places: Places = None,
+    base: Base = None,
+    name: Name = None,
+    tasks: Annotated[list[str] | None, Option(metavar="TASK ...", help="These only, after the tuning.")] = None,
+    workers: Annotated[int, Option(metavar="N", help="Processes at a time.")] = 1,
+    threads: Threads = 1,
+    retries: Annotated[int, Option(metavar="N", help="Times a killed run is done again.")] = 2,
+) -> int:
+    """Tune, then run all methods on all tasks; finished runs are kept, and only missing ones are done.
 
-    [NAME [ARGUMENT ...]]: the arguments are those of benchmarks/NAME.py. An installed package has no benchmarks: they
-    are run from a checkout.
+    Exit code 0 if all runs are there, 1 if not, 128 + n if stopped by signal n.
     """
-    scripts = find_scripts()
-    if not scripts:
-        raise OSError(
-            f"there is no {FOLDER.name}/ beside the package; install ginets from a checkout: pip install -e CHECKOUT."
-        )
-    if not words:
-        width = max(map(len, scripts))
-        for name, path in scripts.items():
-            print(f"{name:{width}}  {first_line(path)}")
-        return 0
-    name, *rest = words
-    if name not in scripts:
-        raise ValueError(f"no benchmark {name!r}; choose from {', '.join(scripts)}.")
-    return subprocess.run([sys.executable, str(scripts[name]), *rest]).returncode
+    options = SimpleNamespace(tasks=tasks, workers=workers, threads=threads, retries=retries, ray=None)
+    from .bench_actions import open_results, run_all
+
+    return run_all(open_results(file, places, base, name), options)
 
 
-def find_scripts() -> dict[str, Path]:
-    """Name → script; only those that can be run."""
-    paths = sorted(FOLDER.glob("*.py"))
-    return {path.stem: path for path in paths if "__main__" in path.read_text(encoding="utf-8")}
+def status(file: File, name: Name = None, base: Base = None) -> None:
+    """Say how many runs are there, of the tuning and of each task."""
+    from .bench_actions import open_results, print_status
+
+    print_status(open_results(file, None, base, name))
 
 
-def first_line(path: Path) -> str:
-    """The first line of the docstring."""
-    return path.read_text(encoding="utf-8").partition("\n")[0].strip('"')
+def report(file: File, name: Name = None, base: Base = None) -> None:
+    """Write RESULTS.md, results.csv and pictures from the runs that are there: whole tasks only."""
+    from .bench_actions import open_results, write_report
+
+    write_report(open_results(file, None, base, name))
+
+
+def cost(
+    file: File,
+    places: Places = None,
+    base: Base = None,
+    name: Name = None,
+    rounds: Annotated[int, Option(metavar="N", help="Steps of each method.")] = 15,
+    length: Annotated[int, Option(metavar="N", help="Tokens of each text.")] = 64,
+) -> None:
+    """Time training steps of all methods in turn, with one thread, and keep the ratios for the report."""
+    from .bench_actions import measure_costs, open_results
+
+    measure_costs(open_results(file, places, base, name), rounds, length)
+
+
+APP = new_app("Leaderboards: methods × tasks × seeds under one protocol, with intervals.", EXAMPLES)
+for _function in (run, status, report, cost):
+    add_verb(APP, _function.__name__, _function, EXAMPLES, program="ginets bench")

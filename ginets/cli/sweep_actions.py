@@ -23,9 +23,7 @@ def sweep(options: SimpleNamespace) -> int:
     Raises:
         ArgumentsError: an option or the file cannot be used.
     """
-    for name, least in (("workers", 1), ("threads", 1), ("retries", 0)):
-        if getattr(options, name) < least:
-            raise ArgumentsError(f"--{name} is {getattr(options, name)}; allowed: at least {least}.")
+    check_options(options)
     given = [name for name in ACTIONS if getattr(options, name) not in (None, False)]
     if len(given) > 1:
         first, second, *_ = (f"--{name.replace('_', '-')}" for name in given)
@@ -33,6 +31,13 @@ def sweep(options: SimpleNamespace) -> int:
     grid = load(options.file, options.overrides)
     action = ACTIONS[given[0]] if given else run
     return action(grid, Store(grid.output_dir), options)
+
+
+def check_options(options: SimpleNamespace) -> None:
+    """Refuse numbers of workers, threads and retries that cannot be."""
+    for name, least in (("workers", 1), ("threads", 1), ("retries", 0)):
+        if getattr(options, name) < least:
+            raise ArgumentsError(f"--{name} is {getattr(options, name)}; allowed: at least {least}.")
 
 
 def missing(sweep: Sweep, store: Store) -> list[Cell]:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 
-from .figures import MARKERS, colour, new_figure, write
+from .figures import colour, marker, new_figure, write
 
 
 History = Sequence[Mapping]  # a `Trainer`'s `log_history`: one mapping per log entry
@@ -41,7 +41,7 @@ def draw_learning_curve(
             lines.append((scores, f"eval_{metric}", "evaluation", "-"))
         for number, (name, runs) in enumerate(histories.items()):
             label = f"{name}, " if len(histories) > 1 else ""
-            look = {"color": colour(number, background), "marker": MARKERS[number % len(MARKERS)], "markersize": 3}
+            look = {"color": colour(number, background), "marker": marker(number), "markersize": 3}
             for axes, key, text, line in lines:
                 drawn = [points for history in _several(runs) if (points := curve(history, key))[0]]
                 for seed, points in enumerate(drawn):

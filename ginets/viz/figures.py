@@ -68,6 +68,11 @@ def colour(number: int, background: str = "light") -> str:
     return colours[number % len(colours)]
 
 
+def marker(number: int) -> str:
+    """The marker of the series `number`: 49 series have different pairs of colour and marker."""
+    return MARKERS[(number + number // len(BACKGROUNDS["light"][-1])) % len(MARKERS)]
+
+
 def muted(background: str = "light") -> str:
     """A colour for what lies behind the data, such as empty cells."""
     return BACKGROUNDS[background][2]

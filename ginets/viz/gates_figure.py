@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .figures import MARKERS, colour, muted, new_figure
+from .figures import colour, marker, muted, new_figure
 
 
 def draw_gates(rows: Sequence[dict], background: str = "light"):
@@ -31,7 +31,7 @@ def draw_gates(rows: Sequence[dict], background: str = "light"):
                     ends = ([row[f"quantile_{share}"] for row in chosen] for share in (low, high))
                     axes.vlines(at, *ends, linewidth=width, **look)
                 medians = [row["quantile_0.5"] for row in chosen]
-                axes.plot(at, medians, MARKERS[number % len(MARKERS)], markersize=6, mfc=paper, label=variant, **look)
+                axes.plot(at, medians, marker(number), markersize=6, mfc=paper, label=variant, **look)
             axes.axhline(1, color="gray", linewidth=0.8, zorder=0)
             axes.set_title(f"{side} side", size=10)
             axes.set(xlabel="layer")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .figures import MARKERS, colour, new_figure
+from .figures import colour, marker, new_figure
 from .relevance import MEAN
 
 
@@ -68,7 +68,7 @@ def _panel(axes, rows: Sequence[dict], keys: tuple[str, str, str], variants, lay
                 [v - e for v, e in zip(value, low, strict=True)],
                 [e - v for v, e in zip(value, high, strict=True)],
             )
-            look = {"fmt": MARKERS[number % len(MARKERS)], "markersize": size, "color": colour(number, background)}
+            look = {"fmt": marker(number), "markersize": size, "color": colour(number, background)}
             places = [each + shift for each in at]
             axes.errorbar(places, value, np.clip(bars, 0, None), linewidth=1.2, label=variant, **look)
     axes.set_xticks(range(1, layers + 1, 1 + layers // 13))

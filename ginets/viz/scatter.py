@@ -5,21 +5,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..extras import require
-from .figures import MARKERS, colour, new_figure
+from ..metrics.intervals import mean_interval
+from .figures import colour, marker, new_figure
 
 
 PARAMETERS = "trainable_parameters_without_head"
-ALIKE, STEP = 1.2, 12  # counts that differ by less than this factor are drawn side by side, so many points apart
-
-
-def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Mean, and half the width of its t interval; infinite for a single value."""
-    count, mean = len(values), float(np.mean(values))
-    if count < 2:
-        return mean, math.inf
-    quantile = require("scipy.stats", extra="train").t.ppf((1 + level) / 2, count - 1)
-    return mean, float(quantile * np.std(values, ddof=1) / math.sqrt(count))
+ALIKE = 1.2  # counts that differ by less than this factor are drawn side by side,
+STEP, WIDEST = 12, 84  # so many points apart, but never over a wider range
 
 
 def draw_scatter(points: Mapping[str, Sequence[tuple[float, float]]], metric: str, background: str = "light"):
@@ -42,28 +34,28 @@ def draw_scatter(points: Mapping[str, Sequence[tuple[float, float]]], metric: st
         if wrong := [count for count, _ in seeds if count <= 0]:
             raise ValueError(f"{name}: {PARAMETERS} is {wrong[0]}; on a logarithmic axis it must be above 0.")
     moved = offsets({name: float(np.mean([count for count, _ in seeds])) for name, seeds in points.items()})
-    with new_figure((7, 4.2), background) as figure:
+    with new_figure((7 + len(points) / 12, max(4.2, 0.8 + 0.21 * len(points))), background) as figure:
         from matplotlib.transforms import offset_copy
 
         axes = figure.subplots()
         axes.set_xscale("log")
         for number, (name, seeds) in enumerate(points.items()):
             counts, scores = zip(*seeds, strict=True)
-            mean, half = mean_interval(scores)
+            found = mean_interval(scores)
             place = offset_copy(axes.transData, figure, x=moved[name], units="points")
             look = {"color": colour(number, background), "zorder": 3, "transform": place}
             at = float(np.mean(counts))
-            spread = half if math.isfinite(half) else 0.0
-            axes.update_datalim([*seeds, (at, mean - spread), (at, mean + spread)])  # a moved artist does not do it
+            bars = {"yerr": found.half, "capsize": 3} if math.isfinite(found.half) else {}
+            ends = [(at, found.low), (at, found.high)] if bars else []
+            axes.update_datalim([*seeds, *ends])  # a moved artist does not do it
             axes.plot(counts, scores, ".", alpha=0.5, markersize=5, **look)
-            bars = {"yerr": half, "capsize": 3} if math.isfinite(half) else {}
-            axes.errorbar(at, mean, fmt=MARKERS[number % len(MARKERS)], label=f"{name} ({len(seeds)})", **bars, **look)
+            axes.errorbar(at, found.value, fmt=marker(number), label=f"{name} ({len(seeds)})", **bars, **look)
         axes.margins(x=0.12)
         axes.autoscale_view()
         axes.set(xlabel="trainable parameters without the head (side by side: about as many)", ylabel=metric)
         axes.grid(alpha=0.2)
         figure.legend(loc="outside right upper", fontsize=9, title="variant (seeds)", title_fontsize=9)
-        figure.suptitle("Parameters and score: means with 95 % t intervals, seeds as dots", size=10)
+        axes.set_title("Parameters and score: means with 95 % t intervals, seeds as dots", size=10)
     return figure
 
 
@@ -75,4 +67,8 @@ def offsets(counts: Mapping[str, float]) -> dict[str, float]:
             groups[-1].append(name)
         else:
             groups.append([name])
-    return {name: STEP * (place - (len(group) - 1) / 2) for group in groups for place, name in enumerate(group)}
+    return {
+        name: min(STEP, WIDEST / len(group)) * (place - (len(group) - 1) / 2)
+        for group in groups
+        for place, name in enumerate(group)
+    }

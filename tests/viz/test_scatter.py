@@ -5,14 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ginets.viz.scatter import draw_scatter, mean_interval, offsets
-
-
-def test_interval_by_hand():
-    """Three values: t = 4.303 at two degrees of freedom, standard deviation 1."""
-    mean, half = mean_interval([4.0, 5.0, 6.0])
-    assert mean == 5 and half == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
-    assert mean_interval([4.0]) == (4.0, math.inf)
+from ginets.viz.scatter import draw_scatter, offsets
 
 
 def test_points():

@@ -1,0 +1,1 @@
+"""Leaderboards: methods × tasks × seeds under one protocol, with intervals."""

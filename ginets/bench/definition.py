@@ -1,0 +1,240 @@
+"""What a leaderboard compares: a YAML file → the cells of its tuning and of its tasks."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from ..recipes.recipe_files import ArgumentsError, read
+from ..sweep.commands import COMMANDS
+from ..sweep.grid import Cell, Sweep, build
+
+
+FIELDS = ("title", "places", "arguments", "seeds", "baselines", "tuning", "tasks", "methods")
+NAME = re.compile(r"[\w.+-]+")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What methods are scored on.
+
+    Attributes:
+        command: what stands after `ginets`.
+        metric: the score, without `eval_`; higher is better.
+        arguments: of this task, beside the common ones.
+        scale: what a score is multiplied by in the report, to be a percentage.
+    """
+
+    name: str
+    command: str
+    metric: str
+    arguments: Mapping[str, Any]
+    scale: float = 100
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is compared: arguments, and the learning rates that are tried for it. `note`: what a reader has to know."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    rates: Sequence[float]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """A protocol; `docs/leaderboard.md` says what the fields mean."""
+
+    title: str
+    places: Mapping[str, Any]
+    arguments: Mapping[str, Any]
+    seeds: Sequence[int]
+    baselines: Sequence[str]
+    tuning_task: str
+    tuning_seeds: Sequence[int]
+    tuning_arguments: Mapping[str, Any]
+    tasks: Mapping[str, Task]
+    methods: Mapping[str, Method]
+
+    def tuning(self, folder: Path) -> Sweep:
+        """The cells that choose learning rates: each method at each of its rates."""
+        task = self.tasks[self.tuning_task]
+        sweeps = [
+            self.sweep(folder, task, {name: dict(method.arguments)}, self.tuning_seeds, list(method.rates))
+            for name, method in self.methods.items()
+        ]
+        return replace(sweeps[0], cells=[cell for sweep in sweeps for cell in sweep.cells])
+
+    def task(self, folder: Path, name: str, rates: Mapping[str, float]) -> Sweep:
+        """The cells of a task, seed by seed; `rates`: method → its learning rate."""
+        methods = {
+            each: dict(method.arguments) | {"learning_rate": rates[each]} for each, method in self.methods.items()
+        }
+        sweep = self.sweep(folder, self.tasks[name], methods, self.seeds)
+        return replace(sweep, cells=sorted(sweep.cells, key=lambda cell: self.seeds.index(cell.seed)))
+
+    def sweep(
+        self,
+        folder: Path,
+        task: Task,
+        methods: dict[str, dict],
+        seeds: Sequence[int],
+        rates: list[float] | None = None,
+    ) -> Sweep:
+        """A sweep of methods on a task; with `rates` it is part of the tuning."""
+        return build({
+            "command": task.command,
+            "output_dir": str(folder),
+            "arguments": {**self.arguments, **task.arguments, **(self.tuning_arguments if rates else {})},
+            "places": dict(self.places),
+            "grid": {"method": methods, "task": {task.name: {}}} | ({"learning_rate": rates} if rates else {}),
+            "exclude": [],
+            "seeds": list(seeds),
+            "metrics": [],
+            "keep_runs": False,
+            "slurm": {},
+            "ray": {},
+        })  # fmt: skip
+
+
+def load(path: str | Path, places: Mapping[str, Any] | None = None) -> Leaderboard:
+    """Read a protocol.
+
+    Args:
+        places: where model and data lie, instead of what the file says.
+
+    Raises:
+        ArgumentsError: it cannot be used; the message names the field, its value and what is allowed.
+    """
+    content = read(Path(path))
+    try:
+        return parse(content, places or {})
+    except ArgumentsError as error:
+        raise ArgumentsError(f"{path}: {error}") from error
+
+
+def parse(content: Mapping[str, Any], places: Mapping[str, Any]) -> Leaderboard:
+    """The leaderboard that the content of a file describes."""
+    known(content, FIELDS, "")
+    for name in FIELDS:
+        if name not in content:
+            raise ArgumentsError(f"`{name}` is missing.")
+    for name in ("places", "arguments", "tuning", "tasks", "methods"):
+        mapping(content[name], f"`{name}`")
+    if unknown := sorted(places.keys() - content["places"].keys()):
+        raise ArgumentsError(f"{unknown[0]!r} is no place; allowed: {', '.join(content['places'])}.")
+    tasks = {str(name): read_task(str(name), each) for name, each in content["tasks"].items()}
+    methods = {str(name): read_method(str(name), each) for name, each in content["methods"].items()}
+    counts = {name: len(method.rates) for name, method in methods.items()}
+    if len(set(counts.values())) > 1:
+        raise ArgumentsError(f"`rates` of the methods have different lengths ({counts}); allowed: the same for all.")
+    known(content["tuning"], ("task", "seeds", "arguments"), "tuning.")
+    tuning = {"seeds": None, "arguments": {}} | content["tuning"]
+    if tuning.get("task") not in tasks:
+        raise ArgumentsError(f"`tuning.task` is {tuning.get('task')!r}; allowed: {', '.join(tasks)}.")
+    mapping(tuning["arguments"], "`tuning.arguments`")
+    for name in content["baselines"]:
+        if name not in methods:
+            raise ArgumentsError(f"`baselines` has {name!r}; allowed: {', '.join(methods)}.")
+    seeds, tuning_seeds = whole(content["seeds"], "seeds"), whole(tuning["seeds"], "tuning.seeds")
+    if both := sorted(set(seeds) & set(tuning_seeds)):
+        raise ArgumentsError(f"`tuning.seeds` has {both[0]}, which is reported; allowed: seeds that are not.")
+    return Leaderboard(
+        title=str(content["title"]), places={**content["places"], **places}, arguments=content["arguments"],
+        seeds=seeds, baselines=content["baselines"], tuning_task=tuning["task"], tuning_seeds=tuning_seeds,
+        tuning_arguments=tuning["arguments"], tasks=tasks, methods=methods,
+    )  # fmt: skip
+
+
+def read_task(name: str, content: Any) -> Task:
+    where = f"tasks.{name}"
+    known(mapping(content, f"`{where}`"), ("command", "metric", "arguments", "scale"), f"{where}.")
+    check_name(name, "tasks")
+    if content.get("command") not in COMMANDS:
+        raise ArgumentsError(f"`{where}.command` is {content.get('command')!r}; allowed: {', '.join(COMMANDS)}.")
+    if not isinstance(content.get("metric"), str):
+        raise ArgumentsError(f"`{where}.metric` is {content.get('metric')!r}; allowed: the name of a figure.")
+    scale = content.get("scale", 100)
+    if not positive(scale):
+        raise ArgumentsError(f"`{where}.scale` is {scale!r}; allowed: a number above 0.")
+    arguments = mapping(content.get("arguments") or {}, f"`{where}.arguments`")
+    return Task(name, content["command"], content["metric"], arguments, scale)
+
+
+def read_method(name: str, content: Any) -> Method:
+    where = f"methods.{name}"
+    known(mapping(content, f"`{where}`"), ("rates", "arguments", "note"), f"{where}.")
+    check_name(name, "methods")
+    rates = content.get("rates")
+    if not isinstance(rates, list) or not rates or not all(map(positive, rates)) or rates != sorted(rates):
+        raise ArgumentsError(f"`{where}.rates` is {rates!r}; allowed: learning rates above 0, the smallest first.")
+    arguments = mapping(content.get("arguments") or {}, f"`{where}.arguments`")
+    if "learning_rate" in arguments:
+        raise ArgumentsError(f"`{where}.arguments` has learning_rate; leave it out: it is chosen from `rates`.")
+    return Method(name, arguments, rates, str(content.get("note") or ""))
+
+
+def positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value > 0
+
+
+def check_name(name: str, field: str) -> None:
+    if not NAME.fullmatch(name):
+        raise ArgumentsError(f"`{field}` has {name!r}; allowed in names: letters, digits, . + - _")
+
+
+def known(content: Mapping[str, Any], allowed: Sequence[str], where: str) -> None:
+    """Refuse fields that do not exist."""
+    if unknown := sorted(set(content) - set(allowed)):
+        raise ArgumentsError(f"{where}{unknown[0]} is no field; allowed: {', '.join(allowed)}.")
+
+
+def mapping(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ArgumentsError(f"{where} is {value!r}; allowed: a mapping.")
+    return value
+
+
+def whole(value: Any, where: str) -> list[int]:
+    """A list of different whole numbers."""
+    good = isinstance(value, list) and value and all(isinstance(each, int) for each in value)
+    if not good or len(set(value)) < len(value):
+        raise ArgumentsError(f"`{where}` is {value!r}; allowed: whole numbers, each once.")
+    return value
+
+
+def best_rates(leaderboard: Leaderboard, records: Sequence[tuple[Cell, dict]]) -> dict[str, float]:
+    """Method → the learning rate of the highest mean score in the tuning; of equal ones the smallest.
+
+    A score that is no number (a run that diverged) counts as the lowest.
+
+    Args:
+        records: cells of the tuning with what they gave.
+
+    Raises:
+        ArgumentsError: a cell is not there yet.
+    """
+    scores: dict[str, dict[float, list[float]]] = {}
+    metric = leaderboard.tasks[leaderboard.tuning_task].metric
+    for cell, record in records:
+        rates = scores.setdefault(cell.variant["method"], {})
+        found = score(record, metric)
+        rates.setdefault(cell.arguments["learning_rate"], []).append(found if isfinite(found) else float("-inf"))
+    chosen = {}
+    for name, method in leaderboard.methods.items():
+        found = scores.get(name, {})
+        if any(len(found.get(rate, ())) < len(leaderboard.tuning_seeds) for rate in method.rates):
+            raise ArgumentsError(f"the tuning of {name} is not finished; `ginets bench run` goes on with it.")
+        chosen[name] = max(method.rates, key=lambda rate: sum(found[rate]))
+    return chosen
+
+
+def score(record: Mapping[str, Any], metric: str) -> float:
+    """The score of a cell."""
+    value = record["figures"].get(f"eval_{metric}")
+    if value is None:
+        raise ArgumentsError(f"cell {record['key']} has no figure eval_{metric}.")
+    return float(value)

@@ -1,0 +1,132 @@
+"""RESULTS.md and results.csv, made from the cells of a folder and nothing else."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+
+from ..metrics.intervals import Mean
+from .definition import Leaderboard
+from .results import Column, Difference, Results
+
+
+CSV_COLUMNS = ("task", "metric", "method", "learning_rate", "seeds", "mean", "low", "high", "baseline", "difference",
+               "difference_low", "difference_high", "p", "p_holm")  # fmt: skip
+
+
+def as_markdown(results: Results, costs: dict | None = None) -> str:
+    """The report.
+
+    Args:
+        costs: what `ginets bench cost` has measured: method → `step_ratio`.
+    """
+    board = results.leaderboard
+    parts = [f"# {board.title}", "Made by `ginets bench report` from the cells in this folder.", frame(results)]
+    for column in results.columns:
+        seeds = ", ".join(map(str, column.seeds))
+        parts += [f"## {column.task}: {column.metric}, seeds {seeds}", score_table(column, board)]
+    parts += ["## Costs and learning rates", cost_table(results, costs or {})]
+    parts += [f"* {name}: {method.note}" for name, method in board.methods.items() if method.note]
+    parts += ["## How to read this", reading(board)]
+    return "\n\n".join(parts).replace("\n\n* ", "\n* ") + "\n"
+
+
+def frame(results: Results) -> str:
+    """Versions, hardware and commits of the reported cells."""
+    records = [each for seeds in results.records.values() for methods in seeds.values() for each in methods.values()]
+    versions = distinct(", ".join(f"{name} {value}" for name, value in each["versions"].items()) for each in records)
+    hardware = distinct(", ".join(f"{name} {value}" for name, value in each["hardware"].items()) for each in records)
+    commits = distinct(str(each["git_commit"] or "no checkout")[:12] for each in records)
+    hours = sum(each["seconds"] for each in records) / 3600
+    return (
+        f"{len(records)} runs, {hours:.1f} hours of processes, on: {'; or '.join(hardware)}. Versions: "
+        f"{'; or '.join(versions)}. Commits: {', '.join(commits)}."
+    )
+
+
+def distinct(texts) -> list[str]:
+    return list(dict.fromkeys(texts))
+
+
+def score_table(column: Column, board: Leaderboard) -> str:
+    """Method, score, differences to the baselines; bold where they are more than noise."""
+    differences = {name: column.differences(name) for name in board.baselines}
+    lines = [["", column.metric, *(f"− {name}" for name in board.baselines)]]
+    for method, mean in column.means.items():
+        found = [spell_difference(differences[name].get(method)) for name in board.baselines]
+        lines.append([method, spell(mean), *found])
+    return table(lines)
+
+
+def spell(mean: Mean, digits: int = 1) -> str:
+    half = f" ± {mean.half:.{digits}f}" if math.isfinite(mean.half) else ""
+    return f"{mean.value:.{digits}f}{half}"
+
+
+def spell_difference(found: Difference | None) -> str:
+    if found is None:
+        return ""
+    text = f"{found.mean.value:+.1f} ± {found.mean.half:.1f} (p {found.p:.2g})"
+    return f"**{text}**" if found.shown else text
+
+
+def cost_table(results: Results, costs: dict) -> str:
+    """Learning rate, trainable parameters, step, memory, size on disk."""
+    methods = results.leaderboard.methods
+    lines = [["", "learning rate", "parameters", "step / baseline's", "training, s", "memory, MiB", "saved, MiB"]]
+    for name, method in methods.items():
+        rate = results.rates[name]
+        edge = " (edge)" if len(method.rates) > 1 and rate in (method.rates[0], method.rates[-1]) else ""
+        step = costs.get(name, {}).get("step_ratio")
+        lines.append([
+            name,
+            f"{rate:g}{edge}",
+            f"{results.cost(name, 'parameters'):,.0f}",
+            "" if step is None else f"{step:.2f}",
+            f"{results.cost(name, 'train_seconds'):.0f}",
+            f"{results.cost(name, 'peak_memory_mib'):.0f}",
+            f"{results.cost(name, 'saved_mib'):.2f}",
+        ])  # fmt: skip
+    return table(lines)
+
+
+def reading(board: Leaderboard) -> str:
+    tuning = f"{board.tuning_task} with seed {', '.join(map(str, board.tuning_seeds))}"
+    return (
+        f"Scores are percentages: mean over the seeds ± half of a 95 % t interval. Differences are paired by seed; p is "
+        f"that of a paired t test, corrected by Holm's method over all methods of the task; bold: p < 0.05. Learning "
+        f"rates were chosen on a held-out part of the training set of {tuning}, from a grid of the same size for each "
+        f"method; “edge”: the chosen one is the smallest or the largest tried. Parameters are those that are trained, "
+        f"without the head. Seconds and memory are medians over all runs, which shared a machine; the ratio of steps is "
+        f"measured in turn and is the one to compare by."
+    )
+
+
+def table(lines: Sequence[Sequence[str]]) -> str:
+    """Markdown; the first line is the head."""
+    head, *rows = lines
+    texts = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in texts)
+
+
+def as_csv(results: Results) -> str:
+    """One line per task, method and baseline, with all digits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for column in results.columns:
+        for baseline in results.leaderboard.baselines:
+            differences = column.differences(baseline)
+            for method, mean in column.means.items():
+                row = {
+                    "task": column.task, "metric": column.metric, "method": method,
+                    "learning_rate": results.rates[method], "seeds": len(column.seeds),
+                    "mean": mean.value, "low": mean.low, "high": mean.high, "baseline": baseline,
+                }  # fmt: skip
+                if found := differences.get(method):
+                    row |= {
+                        "difference": found.mean.value, "difference_low": found.mean.low,
+                        "difference_high": found.mean.high, "p": found.mean.p, "p_holm": found.p,
+                    }  # fmt: skip
+                writer.writerow(row)
+    return text.getvalue()

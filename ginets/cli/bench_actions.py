@@ -1,0 +1,93 @@
+"""What `ginets bench` does with a leaderboard."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+
+from ..bench.cost import measure
+from ..bench.definition import load
+from ..bench.pictures import write_pictures
+from ..bench.report import as_csv, as_markdown
+from ..bench.results import Results
+from ..extras import versions
+from ..recipes.recipe_files import OVERRIDE, ArgumentsError, parse_value
+from ..sweep.cell import hardware
+from .sweep_actions import check_options, do, missing
+
+
+BASE, COSTS = "model_name_or_path", "costs.json"
+
+
+def open_results(file: Path, places: list[str] | None, base: str | None, name: str | None) -> Results:
+    """A leaderboard and its folder."""
+    given = {}
+    for word in places or ():
+        match = OVERRIDE.fullmatch(word)
+        if not match:
+            raise ArgumentsError(f"{word!r} is no place; allowed: name=value.")
+        given[match[1]] = parse_value(match[2])
+    if base is not None:
+        given[BASE] = base
+    board = load(file, given)
+    return Results(board, file.parent / (name or Path(str(board.places[BASE])).name.lower()))
+
+
+def run_all(results: Results, options: SimpleNamespace) -> int:
+    """Tuning, then task after task. A task that fails does not stop the next; the tuning does."""
+    check_options(options)
+    board, folder = results.leaderboard, results.folder
+    if unknown := [name for name in options.tasks or () if name not in board.tasks]:
+        raise ArgumentsError(f"--tasks has {unknown[0]!r}; allowed: {', '.join(board.tasks)}.")
+    sweep = board.tuning(folder)
+    if code := do(sweep, results.store, options, missing(sweep, results.store)):
+        return code
+    codes = []
+    for name in options.tasks or board.tasks:
+        sweep = board.task(folder, name, results.rates)
+        codes.append(do(sweep, results.store, options, missing(sweep, results.store)))
+        if codes[-1] > 128:
+            break
+    return max(codes)
+
+
+def print_status(results: Results) -> None:
+    """A line for the tuning and one for each task and seed."""
+    there, cells = results.count(results.leaderboard.tuning(results.folder).cells)
+    print(f"tuning on {results.leaderboard.tuning_task}: {there} of {cells} runs")
+    if there < cells:
+        return
+    for name in results.leaderboard.tasks:
+        cells = results.leaderboard.task(results.folder, name, results.rates).cells
+        for seed in results.leaderboard.seeds:
+            there, count = results.count([cell for cell in cells if cell.seed == seed])
+            print(f"{name}, seed {seed}: {there} of {count} runs")
+
+
+def write_report(results: Results) -> None:
+    """RESULTS.md, results.csv, pictures."""
+    costs = results.folder / COSTS
+    measured = json.loads(costs.read_text(encoding="utf-8"))["methods"] if costs.is_file() else {}
+    files = [
+        results.store.write("RESULTS.md", as_markdown(results, measured)),
+        results.store.write("results.csv", as_csv(results)),
+        *write_pictures(results, results.folder),
+    ]
+    for file in files:
+        print(file)
+
+
+def measure_costs(results: Results, rounds: int, length: int) -> None:
+    """Write `costs.json`."""
+    for name, value in (("rounds", rounds), ("length", length)):
+        if value < 1:
+            raise ArgumentsError(f"--{name} is {value}; allowed: at least 1.")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        measured = measure(results.leaderboard, rounds, length)
+    finally:
+        torch.set_num_threads(before)
+    about = {"rounds": rounds, "length": length, "versions": versions(), "hardware": hardware() | {"threads": 1}}
+    print(results.store.write(COSTS, json.dumps(about | {"methods": measured}, indent=2) + "\n"))

@@ -1,0 +1,229 @@
+"""Leaderboards: the protocol file, the choice of rates, whole tasks only, the report, the verb."""
+
+import csv
+import json
+import re
+import statistics
+from types import SimpleNamespace
+
+import pytest
+
+from ginets.bench.definition import load
+from ginets.bench.report import as_csv, as_markdown
+from ginets.bench.results import ALL_TASKS, Results
+from ginets.cli import bench, bench_actions
+from ginets.recipes.recipe_files import ArgumentsError
+
+
+yaml = pytest.importorskip("yaml")
+pytest.importorskip("scipy")
+SEEDS = [1, 2, 3]
+CONTENT = {
+    "title": "A test",
+    "places": {"model_name_or_path": "MODEL", "glue_dir": "GLUE"},
+    "arguments": {"do_train": True, "do_eval": True, "use_cpu": True},
+    "seeds": SEEDS,
+    "baselines": ["lora", "full"],
+    "tuning": {"task": "cola", "seeds": [100], "arguments": {"holdout": 0.1}},
+    "tasks": {
+        "cola": {"command": "glue", "metric": "matthews_correlation", "arguments": {"task_name": "cola"}},
+        "rte": {"command": "glue", "metric": "accuracy", "arguments": {"task_name": "rte"}},
+    },
+    "methods": {
+        "full": {"rates": [1e-5, 1e-4], "note": "everything"},
+        "lora": {"rates": [1e-3, 1e-2], "arguments": {"adapter": "lora", "r": 2, "target_modules": ["query"]}},
+        "ina": {"rates": [1e-3, 1e-2], "arguments": {"adapter": "ina", "r": 2, "target_modules": ["query"]}},
+    },
+}
+# method → score of seed 1 on a task; those of later seeds are a little lower
+SCORES = {"full": 0.70, "lora": 0.75, "ina": 0.60}
+
+
+def write(folder, **changes):
+    file = folder / "leaderboard.yaml"
+    file.write_text(yaml.safe_dump(CONTENT | changes, sort_keys=False))
+    return file
+
+
+def record(cell, score, metric):
+    figures = {
+        f"eval_{metric}": score, "trainable_parameters_without_head": 100, "train_runtime": 5.0,
+    }  # fmt: skip
+    return {
+        "key": cell.key, "figures": figures, "seconds": 9.0, "peak_memory_mib": 700, "saved_mib": 0.5,
+        "versions": {"torch": "2"}, "hardware": {"cpu": "c"}, "git_commit": "abc",
+    }  # fmt: skip
+
+
+def score_of(cell):
+    """What a pretended run gives: in the tuning the larger rate is better, but for LoRA."""
+    method = cell.variant["method"]
+    if "learning_rate" in cell.variant:
+        return float(cell.arguments["learning_rate"]) * (-1 if method == "lora" else 1)
+    wobble = {"full": 0.01, "lora": 0.012, "ina": 0.009}[method]
+    return SCORES[method] - wobble * (cell.seed - 1)
+
+
+def fill(results, cells, task):
+    for cell in cells:
+        results.store.save(cell, record(cell, score_of(cell), CONTENT["tasks"][task]["metric"]))
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A tuned leaderboard with all of CoLA and RTE."""
+    found = Results(load(write(tmp_path)), tmp_path / "tiny")
+    fill(found, found.leaderboard.tuning(found.folder).cells, "cola")
+    for task in found.leaderboard.tasks:
+        fill(found, found.leaderboard.task(found.folder, task, found.rates).cells, task)
+    return found
+
+
+def test_cells(tmp_path):
+    board = load(write(tmp_path), {"glue_dir": "elsewhere"})
+    tuning = board.tuning(tmp_path).cells
+    assert len(tuning) == 6 and {cell.seed for cell in tuning} == {100}
+    assert all(cell.arguments["holdout"] == 0.1 and cell.places["glue_dir"] == "elsewhere" for cell in tuning)
+    cells = board.task(tmp_path, "rte", {"full": 1e-4, "lora": 1e-3, "ina": 1e-2}).cells
+    assert [(cell.seed, cell.variant["method"]) for cell in cells[:4]] == [
+        (1, "full"), (1, "lora"), (1, "ina"), (2, "full")
+    ]  # fmt: skip
+    assert not any("holdout" in cell.arguments for cell in cells)
+    assert [cell.arguments["learning_rate"] for cell in cells[:3]] == [1e-4, 1e-3, 1e-2]
+    assert len({cell.key for cell in [*tuning, *cells]}) == len(tuning) + len(cells)
+
+
+def test_rates_are_those_of_the_best_score(results):
+    assert results.rates == {"full": 1e-4, "lora": 1e-3, "ina": 1e-2}
+
+
+def test_diverged_tuning_is_the_worst(results):
+    cell = next(
+        each for each in results.leaderboard.tuning(results.folder).cells
+        if each.variant == {"method": "ina", "task": "cola", "learning_rate": "0.01"}
+    )  # fmt: skip
+    results.store.save(cell, record(cell, float("nan"), "matthews_correlation"))
+    assert Results(results.leaderboard, results.folder).rates["ina"] == 1e-3
+
+
+def test_columns_by_hand(results):
+    """The mean over tasks is that of equal scores; differences are paired by seed."""
+    assert [column.task for column in results.columns] == ["cola", "rte", ALL_TASKS]
+    for column in results.columns:
+        lora, ina = ([100 * (SCORES[m] - w * k) for k in range(3)] for m, w in (("lora", 0.012), ("ina", 0.009)))
+        assert list(column.scores["lora"]) == pytest.approx(lora)
+        gaps = [a - b for a, b in zip(ina, lora, strict=True)]
+        found = column.differences("lora")
+        assert found.keys() == {"full", "ina"} and found["ina"].mean.value == pytest.approx(statistics.fmean(gaps))
+        half = 4.302653 * statistics.stdev(gaps) / 3**0.5
+        assert found["ina"].mean.half == pytest.approx(half, rel=1e-6)
+        assert found["ina"].p == pytest.approx(min(1, 2 * found["ina"].mean.p)) and found["ina"].shown
+
+
+def test_only_whole_tasks_are_reported(results):
+    board, folder = results.leaderboard, results.folder
+    cells = board.task(folder, "rte", results.rates).cells
+    results.store.record_file(next(cell for cell in cells if cell.seed == 2)).unlink()
+    found = Results(board, folder)
+    assert [list(column.seeds) for column in found.columns] == [[1, 2, 3], [1, 3], [1, 3]]
+    results.store.record_file(next(cell for cell in cells if cell.seed == 3)).unlink()
+    assert [column.task for column in Results(board, folder).columns] == ["cola"]
+
+
+def test_report(results):
+    text = as_markdown(results, {"ina": {"step_ratio": 1.25}})
+    assert "## cola: matthews_correlation, seeds 1, 2, 3" in text and "* full: everything" in text
+    lora = 100 * (0.75 - 0.012)
+    line = next(line for line in text.splitlines() if line.startswith("| lora | 7"))
+    assert line.startswith(f"| lora | {lora:.1f} ± ") and "−" not in line
+    bold = next(line for line in text.splitlines() if line.startswith("| ina | 5"))
+    assert re.search(r"\*\*-14\.7 ± \d\.\d \(p .*\)\*\*", bold)
+    assert "| ina | 0.01 (edge) | 100 | 1.25 | 5 | 700 | 0.50 |" in text
+    rows = list(csv.DictReader(as_csv(results).splitlines()))
+    assert len(rows) == 3 * 2 * 3
+    row = next(each for each in rows if (each["method"], each["baseline"]) == ("full", "lora"))
+    assert float(row["difference"]) == pytest.approx(100 * (0.70 - 0.75 + 0.002))
+    assert as_markdown(Results(results.leaderboard, results.folder), {"ina": {"step_ratio": 1.25}}) == text
+
+
+def test_verbs(results, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    file = tmp_path / "leaderboard.yaml"
+    bench.status(file, name="tiny")
+    assert "tuning on cola: 6 of 6 runs\ncola, seed 1: 3 of 3 runs" in capsys.readouterr().out
+    bench.report(file, name="tiny")
+    folder = results.folder
+    assert (folder / "RESULTS.md").read_text() == as_markdown(results)
+    pictures = {path.name for path in folder.glob("*.png")}
+    assert pictures == {"scores.png", "minus_lora.png", "minus_full.png", "parameters.png"}
+
+
+def test_run_tunes_first_and_takes_the_chosen_rates(tmp_path, monkeypatch):
+    """Runs are pretended; which ones, and in which order, is not."""
+    done = []
+
+    def pretend(sweep, store, options, cells):
+        for cell in cells:
+            done.append(cell)
+            store.save(cell, record(cell, score_of(cell), CONTENT["tasks"][cell.arguments["task_name"]]["metric"]))
+        return 0
+
+    monkeypatch.setattr(bench_actions, "do", pretend)
+    file = write(tmp_path)
+    options = SimpleNamespace(tasks=["rte"], workers=1, threads=1, retries=0, ray=None)
+    found = bench_actions.open_results(file, ["glue_dir=data"], "Some/Base-Model", None)
+    assert found.folder == tmp_path / "base-model" and found.leaderboard.places["glue_dir"] == "data"
+    assert bench_actions.run_all(found, options) == 0
+    assert [cell.seed for cell in done] == [100] * 6 + [1] * 3 + [2] * 3 + [3] * 3
+    assert {cell.variant["method"]: cell.arguments["learning_rate"] for cell in done[6:]} == found.rates
+    assert {cell.places["model_name_or_path"] for cell in done} == {"Some/Base-Model"}
+    with pytest.raises(ArgumentsError, match="--tasks has 'wnli'; allowed: cola, rte"):
+        bench_actions.run_all(found, SimpleNamespace(**vars(options) | {"tasks": ["wnli"]}))
+
+
+def test_report_before_the_end(tmp_path):
+    found = Results(load(write(tmp_path)), tmp_path / "tiny")
+    with pytest.raises(ArgumentsError, match="the tuning of full is not finished"):
+        as_markdown(found)
+
+
+def changed(path, value):
+    """CONTENT with another value at a place such as `methods.lora.rates`."""
+    content = json.loads(json.dumps(CONTENT))
+    *parents, last = path.split(".")
+    at = content
+    for name in parents:
+        at = at[name]
+    at[last] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("methods.lora.rates", [1e-3], "different lengths"),
+        ("methods.lora.rates", [1e-2, 1e-3], "the smallest first"),
+        ("methods.lora.rates", ["1e-3", 1], "learning rates above 0"),
+        ("methods.lora.speed", 1, "methods.lora.speed is no field"),
+        ("methods.lora.arguments", {"learning_rate": 1}, "leave it out: it is chosen from `rates`"),
+        ("tuning.seeds", [100, 1], "`tuning.seeds` has 1, which is reported"),
+        ("tuning.task", "sst2", "`tuning.task` is 'sst2'; allowed: cola, rte"),
+        ("tasks.cola.command", "fly", "`tasks.cola.command` is 'fly'; allowed: glue"),
+        ("tasks.cola.scale", 0, "`tasks.cola.scale` is 0"),
+        ("baselines", ["vera"], "`baselines` has 'vera'"),
+        ("seeds", [1, 1], "`seeds` is [1, 1]"),
+        ("methods", [], "`methods` is []; allowed: a mapping"),
+        ("colour", "red", "colour is no field"),
+    ],
+)
+def test_bad_protocols(tmp_path, path, value, says):
+    file = tmp_path / "bad.yaml"
+    file.write_text(yaml.safe_dump(changed(path, value)))
+    with pytest.raises(ArgumentsError) as caught:
+        load(file)
+    assert says in str(caught.value) and str(file) in str(caught.value)
+
+
+def test_place_that_does_not_exist(tmp_path):
+    with pytest.raises(ArgumentsError, match="'squad_dir' is no place; allowed: model_name_or_path, glue_dir"):
+        load(write(tmp_path), {"squad_dir": "x"})
