@@ -1,6 +1,5 @@
 """Finished texts on disk as they come, so that a killed run goes on where it was."""
 
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -8,6 +7,12 @@ from pathlib import Path
 
 from ..data.tabular import DataError
 from .prompts import Prompt
+
+
+try:
+    import fcntl
+except ImportError:  # no POSIX system; there nothing keeps two runs from writing one file
+    fcntl = None
 
 
 class Journal:
@@ -33,7 +38,8 @@ class Journal:
         self.output.parent.mkdir(parents=True, exist_ok=True)
         self.file = open(self.part, "ab")  # noqa: SIM115 — open as long as the journal
         try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is closed, or the process has ended
+            if fcntl:  # until the file is closed, or the process has ended
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             whole = 0 if overwrite else self._read()  # the output itself is replaced at the end
         except BlockingIOError as error:
             self.file.close()
@@ -66,7 +72,9 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         os.replace(whole, self.output)
-        self.part.unlink()  # before it is closed: until then no other run goes on with it
+        if not fcntl:  # there an open file cannot be deleted
+            self.file.close()
+        self.part.unlink()  # while it is locked: no other run goes on with it
         self.file.close()
 
     def _append(self, rows: Iterable[Mapping]) -> None:

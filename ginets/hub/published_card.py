@@ -6,7 +6,7 @@ from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
 from transformers.utils import cached_file
-from yaml import YAMLError
+from yaml import YAMLError  # huggingface_hub needs it, too
 
 from .card import LOAD, _table
 from .citation import citation

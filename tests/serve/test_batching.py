@@ -5,12 +5,14 @@ import json
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
 from ginets.serve.batcher import Batcher, Job
+from ginets.serve.engine import Served
 from ginets.serve.limits import Limits, RequestError
 from tests.serve.conftest import open_client
 from tests.serve.models import TEXTS, alone, make_adapter, make_encoder, served
@@ -108,6 +110,24 @@ def test_adapters_by_request(zoo, method, mixes):
         model.mixes = False  # once more with one adapter per batch
     with pytest.raises(RequestError, match="cls:one, cls:two"):
         model.chosen("three")
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_mixed_batches_are_tried_out(zoo, monkeypatch, caplog, refuses):
+    """A method that refuses them, and one that takes one adapter for all rows without a word."""
+    stock = Served.adapted
+
+    @contextmanager
+    def adapted(self, names):
+        if refuses and len(set(names)) > 1:
+            raise NotImplementedError
+        with stock(self, names[:1] * len(names)) as extra:
+            yield extra
+
+    monkeypatch.setattr(Served, "adapted", adapted)
+    model = served("cls", zoo["cls"], one=zoo["lora1"], two=zoo["lora2"])
+    assert not model.mixes and "different adapters are not batched together" in caplog.text
+    assert model.key("one") != model.key("two")
 
 
 def test_a_model_that_is_an_adapter(zoo):

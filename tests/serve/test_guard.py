@@ -105,16 +105,36 @@ def test_time_and_concurrency(small):
     assert sum(ran) <= 2
 
 
-def test_who_does_not_read_gives_the_place_back(small):
+def ask_health(app, headers: list, send) -> None:
+    """Below any client: what a server gives to the application."""
+
     async def receive():
         return {"type": "http.request", "body": b"", "more_body": False}
 
+    scope = {"type": "http", "method": "GET", "path": "/health", "query_string": b"", "headers": headers}
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 20))
+
+
+def test_who_does_not_read_gives_the_place_back(small):
     async def never(message):
         await asyncio.Event().wait()
 
-    scope = {"type": "http", "method": "GET", "path": "/health", "query_string": b"", "headers": [(b"host", b"localhost")]}  # fmt: skip
-    asyncio.run(asyncio.wait_for(small.app(scope, receive, never), 20))
+    ask_health(small.app, [(b"host", b"localhost")], never)
     assert small.app.state.service.in_progress == 0
+
+
+@pytest.mark.parametrize("host,status", [
+    (None, 400), ("", 400), ("localhost.evil.example", 400), ("evil.example:8000", 400), ("[::2]", 400),
+    ("LocalHost:8000", 200), ("127.0.0.1", 200), ("[::1]:8000", 200),
+])  # fmt: skip
+def test_host(small, host, status):
+    sent = []
+
+    async def send(message):
+        sent.append(message.get("status"))
+
+    ask_health(small.app, [] if host is None else [(b"host", host.encode())], send)
+    assert sent[0] == status
 
 
 def test_attention_is_refused_before_there_is_work(small):

@@ -57,6 +57,8 @@ def test_completions_meet_in_batches(zoo):
         (choice,) = answer["choices"]
         assert choice["text"].split() == written(zoo["gpt"], body["prompt"], body["max_tokens"]).split()
         short = answer["usage"]["completion_tokens"] < body["max_tokens"]
+        read = len(body["prompt"].split())
+        assert answer["usage"] == {"prompt_tokens": read, "completion_tokens": (n := answer["usage"]["completion_tokens"]), "total_tokens": read + n}  # fmt: skip
         assert choice["finish_reason"] == "stop" or not short
     assert len({answer["choices"][0]["text"] for answer in answers}) > 2
 
@@ -123,6 +125,31 @@ def test_seed(client, zoo):
     write = load_writer(zoo["gpt"], Decoding(20, sample=True, temperature=1.5))
     (expected,) = write([write.tokenizer("a b")["input_ids"]], seed=1)
     assert first.strip() == expected
+
+
+def test_draws_of_a_seed_do_not_depend_on_who_else_asks(client):
+    body = {"prompt": "a b", "max_tokens": 20, "temperature": 1.5, "seed": 1}
+    alone = complete(client, **body)["choices"][0]["text"]
+    bodies = [body, body | {"seed": 2}, body, body | {"prompt": "c d e"}, body]
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        texts = list(pool.map(lambda each: complete(client, **each)["choices"][0]["text"], bodies))
+    assert texts[0] == texts[2] == texts[4] == alone and texts[1] != alone
+
+
+@pytest.mark.parametrize("cancelled,stop", [(True, ()), (False, ("zzz", None))], ids=["nobody waits", "stop string"])
+def test_nothing_is_computed_for_nobody(zoo, cancelled, stop):
+    """A text that has ended, or that nobody waits for, holds the model no longer; the limit is 200 tokens."""
+    model = served("gpt", zoo["gpt"])
+    model.end_ids = set()
+    prompt = lambda *stop: model.prompt([4, 5], None, 200, 0.0, 1.0, None, stop, None, "prompt")  # noqa: E731
+    (feed,) = model.run([prompt()])
+    assert feed.count == 200
+    steps = []
+    model.model.register_forward_hook(lambda *given: steps.append(1))
+    asked = prompt(*(each or feed.text[5:9] for each in stop))
+    asked.cancelled = cancelled
+    model.run([asked])
+    assert len(steps) <= (1 if cancelled else 12)
 
 
 @pytest.mark.parametrize("model", ["gpt", "plain"])
