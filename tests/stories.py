@@ -1,4 +1,4 @@
-"""Converter for the llama2.c format of the tiny pretrained Llama that some tests use."""
+"""Converter for the llama2.c format of the tiny pretrained Llama that some tests use; also a command, see below."""
 
 import struct
 from pathlib import Path
@@ -78,3 +78,13 @@ def decode(folder: Path, ids: list[int]) -> str:
             piece = bytes([token - 3])
         text += piece.removeprefix(b" ") if index == 0 else piece
     return text.decode()
+
+
+if __name__ == "__main__":
+    import sys
+
+    from tests.real_tokenizers import llama
+
+    source, target = map(Path, sys.argv[1:])
+    load_stories(source).save_pretrained(target)
+    llama(source, add_bos_token=True).save_pretrained(target)

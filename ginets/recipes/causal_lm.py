@@ -90,7 +90,7 @@ def run(
         figures |= evaluated
     if training_args.do_train and trainer.is_world_process_zero():
         write_pictures(folder, history, "perplexity", adapter_args.adapter)
-        given = data_args.files or data_args.dataset_name
+        given = data_args.files or getattr(data_args, "dataset_name", None)
         known = "" if given else getattr(data_args, "task_name", task.name)
         about = about_data(CAUSAL_LM.hub_task, data_args, known, None, FIGURES, "max_seq_length", "packing")
         write_card(folder, trainer.model, about, figures, model_args, training_args, command)

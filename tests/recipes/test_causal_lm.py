@@ -19,10 +19,10 @@ from transformers import (
 )
 
 import ginets
-from ginets.data.segments import IGNORED, encode
+from ginets.data.segments import IGNORED, Segment, encode
 from ginets.recipes.arguments import GateArguments, ModelArguments, RecipeTrainingArguments
-from ginets.recipes.causal_data import CompletionLoss, perplexity
-from ginets.recipes.causal_lm import FIGURES
+from ginets.recipes.causal_data import CausalDataArguments, CausalTask, CompletionLoss, perplexity
+from ginets.recipes.causal_lm import FIGURES, run
 from ginets.recipes.heads import CAUSAL_LM, load_config
 from ginets.recipes.model import load_model
 from ginets.recipes.nlg_task import segments
@@ -331,3 +331,17 @@ def test_trl_trains_our_adapters_and_models(place, tmp_path):
         trainer.train()
         after = dict(trainer.model.named_parameters())
         assert before and any(not torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_a_task_of_ones_own(place, tmp_path):
+    """With the shared arguments alone, rows made in Python."""
+
+    def load(data_args, splits, tokenizer, **hub_options):
+        return {split: [(Segment("a b c", trained=True, end=True),)] * 4 for split in splits}
+
+    training_args = RecipeTrainingArguments(
+        output_dir=str(tmp_path), do_train=True, do_eval=True, num_train_epochs=1, use_cpu=True, disable_tqdm=True
+    )
+    task = CausalTask("letters", CausalDataArguments, load)
+    figures = run(task, ModelArguments(model_name_or_path=str(place / "gpt2")), CausalDataArguments(), training_args)
+    assert figures["eval_samples"] == 4 and "letters" in (tmp_path / "README.md").read_text()
