@@ -98,8 +98,8 @@ def run(options: SimpleNamespace) -> None:
     from transformers.utils import logging
 
     from ..serve.app import create_app
-    from ..serve.engine import open_model, read_names
     from ..serve.log import log_json
+    from ..serve.opening import open_model, read_names
     from ..serve.server import serve
     from ..serve.service import Service
     from ..serve.writing import Writing

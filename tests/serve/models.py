@@ -7,8 +7,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertTokenizer
 
 from ginets import InAConfig, models
-from ginets.serve.engine import open_model
 from ginets.serve.limits import Limits
+from ginets.serve.opening import open_model
 from tests.generation.models import save
 from tests.recipes.glue_fixtures import BAD, FILLER, GOOD
 from tests.tiny import randomise

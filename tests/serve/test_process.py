@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from ginets.cli import main
-from ginets.serve.engine import read_names
+from ginets.serve.opening import read_names
 from tests.serve.test_language import written
 
 
