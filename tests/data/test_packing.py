@@ -50,6 +50,7 @@ def test_a_packed_neighbour_changes_nothing_and_losses_are_those_of_single_rows(
     rows = make_rows([6, 4, 5, 3])
     batch = CausalCollator(0)([*pack(rows, 11)])
     assert "attention_mask" not in batch and batch["input_ids"].shape == (2, 11)
+    assert batch["position_ids"][1].tolist() == [*range(4), *range(3), *range(4)]  # padding is one more row
     labels = batch.pop("labels")
     outputs = model(**batch, use_cache=False)
     packed = loss(outputs, labels)
