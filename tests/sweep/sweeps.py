@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+import ginets.cli.sweep_actions  # noqa: F401  imported before a test patches what it takes over
 from ginets.sweep import cell as cell_module
 from ginets.sweep.grid import Sweep, load
 from ginets.sweep.store import Store
