@@ -1,0 +1,123 @@
+"""The form of the training tab as words of a command line: those a user could type, checked by the same parser."""
+
+import contextlib
+import io
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from ..recipes import glue, squad, train
+from ..recipes.arguments import ArgumentsError
+from ..recipes.command import Command
+from ..recipes.recipe_files import expand
+from .source import Refused
+
+
+# task in the menu → its verb and command
+TASKS: dict[str, tuple[str, Command]] = {
+    "Classification (GLUE or your files)": ("glue", glue.COMMAND),
+    "Question answering (SQuAD or your files)": ("squad", squad.COMMAND),
+    "Language model: data to text": ("train nlg", train.COMMANDS["nlg"]),
+    "Language model: instructions": ("train instruct", train.COMMANDS["instruct"]),
+    "Language model: word problems": ("train math", train.COMMANDS["math"]),
+}
+NAMED = ("glue", "train nlg")  # verbs that know data sets by --task_name
+RESUME = ("--resume_from_checkpoint", "auto")
+GATES = {"queries": "--gi_query_side", "keys": "--gi_key_side"}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What was filled in; empty texts are left out of the command.
+
+    Attributes:
+        gates: of `GATES`.
+        level: for gates and for adapters that inhibit; None: their default.
+        more: further words, as typed in a shell.
+    """
+
+    task: str
+    model: str = ""
+    task_name: str = ""
+    glue_dir: str = ""
+    train_file: str = ""
+    validation_file: str = ""
+    adapter: str = "none"
+    gates: tuple[str, ...] = ()
+    level: float | None = None
+    epochs: float = 3.0
+    learning_rate: float = 5e-5
+    batch_size: int = 8
+    seed: int = 42
+    output_dir: str = "runs/page"
+    more: str = ""
+
+    @property
+    def verb(self) -> str:
+        return TASKS[self.task][0]
+
+    def words(self) -> list[str]:
+        """Without the verb.
+
+        Raises:
+            Refused: the further words are no words of a shell.
+        """
+        try:
+            more = shlex.split(self.more)
+        except ValueError as error:
+            raise Refused(f"Further options: {error}.") from error
+        options = {
+            "--model_name_or_path": self.model,
+            "--task_name": self.task_name if self.verb in NAMED else "",
+            "--glue_dir": self.glue_dir if self.verb == "glue" else "",
+            "--train_file": self.train_file,
+            "--validation_file": self.validation_file,
+            "--adapter": "" if self.adapter == "none" else self.adapter,
+        }
+        words = [word for name, value in options.items() if value.strip() for word in (name, value.strip())]
+        words += [GATES[side] for side in self.gates]
+        if self.level is not None:
+            words += ["--inhibition_level", f"{self.level:g}"] if self.gates else []
+            words += ["--adapter_inhibition_level", f"{self.level:g}"] if self.adapter == "ina" else []
+        numbers = {
+            "--num_train_epochs": f"{self.epochs:g}", "--learning_rate": f"{self.learning_rate:g}",
+            "--per_device_train_batch_size": f"{self.batch_size:d}", "--seed": f"{self.seed:d}",
+        }  # fmt: skip
+        evaluates = ["--do_eval"] if self.validation_file or self.glue_dir or self.task_name else []
+        words += ["--do_train", *evaluates, *(word for pair in numbers.items() for word in pair)]
+        return [*words, "--output_dir", self.output_dir.strip() or "runs/page", *more]
+
+    def line(self) -> str:
+        """The command as it is typed, an option a line."""
+        lines = [f"ginets {self.verb}"]
+        for word in map(shlex.quote, self.words()):
+            if word.startswith("--"):
+                lines.append(word)
+            else:
+                lines[-1] += f" {word}"
+        return " \\\n    ".join(lines)
+
+
+FIELDS = tuple(each.name for each in fields(Form))
+
+
+def check(verb: str, words: Sequence[str]) -> str:
+    """Parse the words as the command would; returns the folder of the run.
+
+    Raises:
+        Refused: they cannot be used, in the parser's own sentence.
+    """
+    command = next(command for name, command in TASKS.values() if name == verb)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+            arguments = command.parse_all(expand(list(words), command.recipes))
+    except SystemExit as end:  # the parser has said why
+        sentence = said.getvalue().strip().rpartition("error: ")[2] or "the command cannot be used."
+        raise Refused(sentence[:1].upper() + sentence[1:]) from end
+    except (ArgumentsError, ImportError, OSError, ValueError) as error:
+        raise Refused(str(error)) from error
+    model, training = arguments[0], next(each for each in arguments if hasattr(each, "output_dir"))
+    if not model.model_name_or_path:
+        raise Refused("Please name a model to start from, a folder or a name on the Hub.")
+    return training.output_dir
