@@ -348,3 +348,21 @@ def test_json_of_verify(monkeypatch, capsys):
     monkeypatch.setattr("ginets.hub.verify.verify", lambda *given: report)
     assert main(["verify", "x", "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == {"right": ["a"], "wrong": ["b"]}
+
+
+def test_ui_hands_its_options_on(monkeypatch, capsys):
+    import inspect
+
+    import ginets.ui
+
+    given = {}
+    signature = inspect.signature(ginets.ui.launch)
+    monkeypatch.setattr(
+        "ginets.ui.launch", lambda *words, **named: given.update(signature.bind(*words, **named).arguments)
+    )
+    monkeypatch.setattr("ginets.extras.require", lambda *words, **named: None)
+    assert main(["ui", "a", "NAME=b", "--port", "0", "--device", "cpu", "--enable-training"]) == 0
+    assert given["models"] == ["a", "NAME=b"] and given["host"] == "127.0.0.1" and given["open_browser"] is False
+    assert (given["port"], given["device"], given["enable_training"], given["server"]) == (0, "cpu", True, None)
+    assert "give either MODEL or --server" in refused(capsys, "ui")
+    assert "give either MODEL or --server" in refused(capsys, "ui", "a", "--server", "http://127.0.0.1:8000")
