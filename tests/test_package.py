@@ -16,6 +16,7 @@ LAYERS = [
     "cli",
     "bench",
     "sweep",
+    "ui",
     "serve",
     "recipes",
     "generation",
