@@ -54,6 +54,9 @@ async def look_twice(source: Source, models: tuple, levels: tuple, text: str, pa
     """Raises `Refused`: there is nothing to look at, or both sides are the same."""
     if not text.strip():
         raise Refused("Please write a text first.")
+    for name in models:
+        if source.heads[name] == "QuestionAnswering" and not pair.strip():
+            raise Refused(f"{name} answers questions: please write a passage as the second text.")
     chosen = [None if level is None or level == source.level_of(name) else level for name, level in zip(models, levels, strict=True)]  # fmt: skip
     if (models[0], chosen[0]) == (models[1], chosen[1]):
         raise Refused("Both sides are the same; choose two models, or two levels.")
@@ -126,7 +129,7 @@ def tab(source: Source) -> None:
         return
     with gr.Row():
         first, level_1 = choice(source, names, "First", names[0], None)
-        other = names[1] if len(names) > 1 else names[0]
+        other = partner(source, names)
         second, level_2 = choice(source, names, "Second", other, 0.0 if other == names[0] else None)
     text = gr.Textbox(label="Text (or question)", lines=2, max_lines=8)
     pair = gr.Textbox(label="Second text (or passage)", lines=1, max_lines=8)
@@ -142,6 +145,12 @@ def tab(source: Source) -> None:
     fields = [first, second, level_1, level_2, text, pair, special]
     gr.on([button.click, pair.submit], look, fields, [state, layer, head, output], **PRIVATE)
     gr.on([layer.input, head.input, special.input], draw, [state, layer, head, special], output, **PRIVATE)
+
+
+def partner(source: Source, names: list[str]) -> str:
+    """What to put beside the first model: one of its kind, or itself at another level, or what there is."""
+    like = [name for name in names[1:] if source.heads[name] == source.heads[names[0]]]
+    return next(iter(like), names[0] if source.level_of(names[0]) is not None else names[1])
 
 
 def choice(source: Source, names: list[str], label: str, name: str, level: float | None) -> tuple:

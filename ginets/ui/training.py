@@ -82,8 +82,8 @@ def curves(runs: Runs) -> str:
 def tab(runs: Runs) -> None:
     fields = make_fields()
     call = handlers(runs)
-    command = gr.Code(Form(next(iter(TASKS))).line(), language="shell", label="Command", interactive=False,
-                      wrap_lines=True, show_line_numbers=False)  # fmt: skip
+    command = gr.Code(Form(next(iter(TASKS))).line(), label="Command", interactive=False, wrap_lines=True,
+                      show_line_numbers=False, buttons=["copy"])  # fmt: skip
     said = gr.HTML()
     gr.on([field.change for field in fields], call["preview"], fields, [command, said], show_progress="hidden",
           trigger_mode="always_last", **PRIVATE)  # fmt: skip
@@ -132,7 +132,7 @@ def make_fields() -> list:
     with gr.Row():
         adapter = gr.Dropdown(["none", *METHODS], value="none", label="Adapter", filterable=False)
         gates = gr.CheckboxGroup(list(GATES), label="Gates on")
-        level = gr.Slider(0, 0.95, value=0.3, step=0.05, label="Inhibition level (gates, ina)")
+        level = gr.Slider(0, 0.95, value=0.3, step=0.05, label="Inhibition level")
     with gr.Row():
         epochs = gr.Number(default.epochs, label="Epochs", min_width=100)
         rate = gr.Number(default.learning_rate, label="Learning rate", min_width=100, step=1e-5)

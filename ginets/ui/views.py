@@ -11,7 +11,8 @@ STYLE = """
 .answer mark { background: #ffd84d; color: #1a1a1a; border-radius: 3px; padding: .1em .15em; }
 .answer .passage { white-space: pre-wrap; max-height: 24rem; overflow-y: auto; margin: .5rem 0; }
 .answer table { border-collapse: collapse; width: 100%; }
-.answer th, .answer td { text-align: left; padding: .2rem .75rem .2rem 0; border: 0; font-weight: normal; }
+.answer table, .answer tr, .answer th, .answer td { border: 0 !important; font-weight: normal; text-align: left; }
+.answer th, .answer td { padding: .2rem .75rem .2rem 0 !important; }
 .answer td.bar { width: 55%; padding-right: 0; }
 .answer td.bar div { background: #0072b2; height: .8rem; border-radius: 3px; min-width: 1px; }
 .dark .answer td.bar div { background: #56b4e9; }
