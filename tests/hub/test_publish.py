@@ -146,6 +146,10 @@ def test_stock_model_is_published_plainly(tmp_path):
     model = tiny.randomise(BertForSequenceClassification(tiny.stock_config("bert_gi"))).eval()
     model.save_pretrained(tmp_path / "run")
     words.tokenizer().save_pretrained(tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    (tmp_path / "run" / "config.json").write_text(
+        json.dumps(config | {"auto_map": {"AutoConfig": "you/x--code.Config"}})
+    )
     files = publish(str(tmp_path / "run"), tmp_path / "out")
     assert not [name for name in files if name.endswith(".py")]
     assert "auto_map" not in json.loads((tmp_path / "out" / "config.json").read_text())
@@ -163,6 +167,11 @@ def test_adapter(adapted, tmp_path):
     torch.testing.assert_close(
         outputs(load_for_inference(str(tmp_path / "out"))[0]), outputs(model), rtol=0, atol=1e-6
     )
+    publish(str(folder), tmp_path / "named", base_model="org/base", license="mit")
+    assert (
+        json.loads((tmp_path / "named" / "adapter_config.json").read_text())["base_model_name_or_path"] == "org/base"
+    )
+    assert '.from_pretrained("org/base", config=config)' in (tmp_path / "named" / "README.md").read_text()
     card = ModelCard.load(tmp_path / "out" / "README.md")
     job = {"path": str(tmp_path / "out"), "auto": "AutoModelForSequenceClassification", "trust": False,
            "base": str(tmp_path / "base"), "config": str(tmp_path / "out" / "base"), "output": "", "tokenizer": False}  # fmt: skip
