@@ -102,11 +102,12 @@ READ = {
 
 
 def holders(served: Served, adapter: str | None) -> list[PreTrainedConfig]:
-    """The configs that hold the level in use: of an InA adapter, or of a model with gates or branches."""
+    """The config that holds the level in use: of an InA adapter, else of a model with gates or branches."""
     own = getattr(served.model, "peft_config", {}).get(adapter)
+    if hasattr(own, "inhibition_level"):
+        return [own]
     base = base_of(served.model).config
-    gated = hasattr(base, "inhibition_level") and (base.inhibited_sides or getattr(base, "inhibited_projections", ()))
-    return [each for each in (own, base if gated else None) if hasattr(each, "inhibition_level")]
+    return [base] if getattr(base, "inhibited_sides", ()) or getattr(base, "inhibited_projections", ()) else []
 
 
 @contextmanager
