@@ -30,6 +30,7 @@ from paired import environment
 
 
 SIDES = {"one at a time": 1, "batched": 32}
+IDLE = 4.0  # seconds after which a client opens a new connection: servers close those that are silent
 WORDS = [f"w{number}" for number in range(1000)]
 
 
@@ -79,8 +80,11 @@ async def client(port: int, length: int, end: float, pause: float, seen: list[tu
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     draw = random.Random(seed)
     while time.perf_counter() < end:
-        if pause:
-            await asyncio.sleep(draw.expovariate(1 / pause))
+        wait = draw.expovariate(1 / pause) if pause else 0
+        await asyncio.sleep(wait)
+        if wait > IDLE:
+            writer.close()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
         start = time.perf_counter()
         writer.write(request(length, draw.getrandbits(30)))
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
