@@ -26,7 +26,7 @@ def test_the_command_parses(task, tmp_path):
         gates=("keys",), epochs=2.5, learning_rate=3e-4, batch_size=4, seed=7, output_dir=str(tmp_path / "run"),
         more="--max_train_samples 10 --warmup_steps '5'", task_name="e2e" if task == NLG else "",
     )  # fmt: skip
-    assert shlex.split(made.line()) == ["ginets", *made.verb.split(), *made.words()]
+    assert shlex.split(made.line().replace("\\\n", "")) == ["ginets", *made.verb.split(), *made.words()]
     assert check(made.verb, made.words()) == str(tmp_path / "run")
     command = TASKS[task][1]
     model, adapter, gates, data, training = command.parse_all(expand(made.words(), command.recipes))
@@ -46,9 +46,8 @@ def test_only_what_belongs_to_the_task():
 @pytest.mark.parametrize("changes,message", [
     ({"model": ""}, "name a model"),
     ({"learning_rate": -1.0}, "learning_rate is -1"),
-    ({"more": "--colour blue"}, "unknown arguments: --colour blue"),
+    ({"more": "--colour blue"}, "Unknown arguments: --colour blue"),
     ({"more": "'open"}, "No closing quotation"),
-    ({"task_name": "nonsense"}, "nonsense"),
     ({"more": "--recipe no/such"}, "no/such"),
 ])  # fmt: skip
 def test_what_the_parser_refuses(changes, message, capsys):
