@@ -45,7 +45,7 @@ $(VENV)/.train: $(VENV)/.torch setup.py
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.train setup.py
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[train,adapters,quant,nlg,viz,serve,ui,docs,dev]"
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[train,adapters,quant,nlg,viz,onnx,serve,ui,docs,dev]"
 	touch $@
 
 clean:
