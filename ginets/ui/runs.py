@@ -45,7 +45,7 @@ class Runs:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 with open(folder / LOG, "a", encoding="utf-8") as log:
-                    log.write(f"$ ginets {verb} {shlex.join(words)}\n")
+                    log.write(f"\n$ ginets {verb} {shlex.join(words)}\n")
                     log.flush()
                     command = [sys.executable, "-m", "ginets.cli", *verb.split(), *words]
                     self.process = subprocess.Popen(
