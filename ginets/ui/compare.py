@@ -19,7 +19,7 @@ EXAMPLES = [
     ("The film was not good, it was great.", ""),
     ("What is the colour of my bag?", "I put my red bag in the black bag."),
 ]
-MEAN = "mean of all heads"
+MEAN = "mean of all"
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def tab(source: Source) -> None:
     with gr.Row():
         layer = gr.Dropdown(["1"], value="1", label="Layer", interactive=False, filterable=False, min_width=120)
         head = gr.Dropdown([MEAN], value=MEAN, label="Head", interactive=False, filterable=False, min_width=120)
-        special = gr.Checkbox(label="Leave special tokens out", min_width=120)
+    special = gr.Checkbox(label="Leave special tokens out")
     output = gr.HTML(label="Comparison")
     state = gr.State()
     look, draw = handlers(source)

@@ -5,7 +5,8 @@ from html import escape
 
 
 STYLE = """
-.gradio-container { max-width: 60rem !important; margin: 0 auto; }
+.gradio-container { width: 100% !important; max-width: 60rem !important; margin: 0 auto !important; }
+.gradio-container > main, .gradio-container > main > .wrap { width: 100%; }
 .notice { border-left: 4px solid #d55e00; padding: .5rem .75rem; margin: 0; }
 .answer { overflow-wrap: anywhere; line-height: 1.6; }
 .answer mark { background: #ffd84d; color: #1a1a1a; border-radius: 3px; padding: .1em .15em; }
