@@ -46,9 +46,12 @@ def minilm() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """A browser without a display: the system's Chromium where there is one, else Playwright's own."""
+    """A browser without a display: the system's Chromium where there is one, else Playwright's own.
+
+    It ends with the module: Playwright keeps an event loop running, beside which `asyncio.run` of other tests fails.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     flags = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []

@@ -1,4 +1,4 @@
-"""Tiny models behind the page, and a browser without a display."""
+"""Tiny models behind the page."""
 
 import pytest
 
