@@ -5,8 +5,8 @@
 
 The corpus, entries of a ship's log, is generated; training and validation share no entry. Perplexity is that of a token
 of the validation entries, the end token included; `before` is the model as it comes. All low-rank variants have rank 8 on
-the queries and values of all layers, α = 16, and one learning rate, that of LoRA's best in short runs. The first variant
-is the one others are compared to.
+the queries and values of all layers, α = 16, and one learning rate, which was not searched. The first variant is the one
+others are compared to.
 """
 
 import json
