@@ -106,7 +106,7 @@ def test_without_a_verb_the_verbs_are_listed(capsys):
     (["generate", "m", "--task", "text", "--data", "a", "--output", "b", "--limit", "x"], "'--limit'"),
     (["sweep", "a.yaml", "--list", "--dry-run"], "--list and --dry-run exclude each other"),
     (["publish", "run", "--as-lora", "--fold"], "--as-lora and --fold exclude each other"),
-    (["bench", "nonsense"], "no benchmark 'nonsense'; choose from"),
+    (["bench", "nonsense"], "ginets bench: error: No such command 'nonsense'"),
     (["verify", "/no/such/folder"], "ginets verify: error: there is no folder '/no/such/folder'"),
 ])  # fmt: skip
 def test_wrong_usage_is_one_line_and_exit_code_2(words, message, capsys):
@@ -325,20 +325,6 @@ def test_uses_of_recipes_are_commands(capsys):
             assert verb[-2] == folder and recipe_path(last, folder).is_file()
         elif verb[0] == "ginets":
             assert find(last).is_file()
-
-
-def test_bench(monkeypatch, tmp_path, capsys):
-    assert main(["bench"]) == 0
-    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert "gates" in names and "paired" not in names
-    (tmp_path / "b.py").write_text(
-        '"""Say it."""\nimport sys\nif __name__ == "__main__":\n    sys.exit(len(sys.argv))\n'
-    )
-    monkeypatch.setattr("ginets.cli.bench.FOLDER", tmp_path)
-    assert main(["bench"]) == 0 and capsys.readouterr().out == "b  Say it.\n"
-    assert main(["bench", "b", "--debug", "x"]) == 3
-    monkeypatch.setattr("ginets.cli.bench.FOLDER", tmp_path / "benchmarks")
-    assert "there is no benchmarks/" in refused(capsys, "bench", "b")
 
 
 def test_json_of_verify(monkeypatch, capsys):
