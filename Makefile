@@ -6,11 +6,14 @@ BIN = $(VENV)/bin
 # one test process per core, one thread each: more threads only get in each other's way
 TEST_OPTIONS ?= -n auto
 
+# such as `--train_rows 256`, for a look at what is written in a quarter of the time
+DEMO_OPTIONS ?=
+
 .PHONY: demo test lint docs zoo pages clean
 
 demo: $(VENV)/.train
-	$(BIN)/python run_glue.py
-	$(BIN)/python run_squad.py
+	$(BIN)/python run_glue.py --demo $(DEMO_OPTIONS)
+	$(BIN)/python run_squad.py --demo $(DEMO_OPTIONS)
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_OPTIONS)
