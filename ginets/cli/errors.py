@@ -29,7 +29,7 @@ def in_one_line(program: str, debug: bool = False) -> Iterator[None]:
         if debug and ended.__cause__ is not None:
             traceback.print_exception(ended.__cause__)
         raise
-    except Exception as error:
+    except Exception as error:  # the outermost layer: one line for people, --debug for the rest
         if debug:
             traceback.print_exc()
         text = " ".join(str(error).split())
