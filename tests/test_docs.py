@@ -17,8 +17,8 @@ from transformers import AutoConfig, LlamaForCausalLM
 import ginets
 from ginets.cli import command as verbs
 from ginets.cli import main
+from ginets.recipes.commands import COMMANDS
 from ginets.recipes.recipe_files import expand
-from ginets.sweep.commands import COMMANDS
 from tests.generation import models as writers
 from tests.markdown import anchors, blocks, links, shell_commands
 from tests.recipes.glue_fixtures import make_model

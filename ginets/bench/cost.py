@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
+from ..recipes.commands import COMMANDS
 from ..recipes.heads import CLASSIFICATION, load_config
 from ..recipes.model import make_model
-from ..sweep.commands import COMMANDS
 from .definition import Leaderboard
 
 

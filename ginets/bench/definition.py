@@ -7,8 +7,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from ..recipes.commands import COMMANDS
 from ..recipes.recipe_files import ArgumentsError, read
-from ..sweep.commands import COMMANDS
 from ..sweep.grid import Cell, Sweep, build
 
 

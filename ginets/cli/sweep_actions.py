@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+from ..recipes.commands import COMMANDS
 from ..recipes.recipe_files import ArgumentsError
 from ..sweep.cell import DONE, Outcome, Settings, command_of, hide_secrets
-from ..sweep.commands import check
 from ..sweep.grid import Cell, Sweep, find, load
 from ..sweep.ray import run_on_ray
 from ..sweep.slurm import array_job
@@ -45,7 +45,7 @@ def missing(sweep: Sweep, store: Store) -> list[Cell]:
     cells = [cell for cell in sweep.cells if not store.record_file(cell)]
     for cell in {tuple(cell.variant.items()): cell for cell in cells}.values():
         try:
-            check(cell.command, ["--output_dir", str(sweep.output_dir), *cell.words()])
+            COMMANDS[cell.command].parse_quietly(["--output_dir", str(sweep.output_dir), *cell.words()])
         except ArgumentsError as error:
             raise ArgumentsError(f"{cell.label}: {error}") from error
     return cells

@@ -1,5 +1,7 @@
 """A command that trains: `run_glue`, `ginets train nlg`, ... They differ in their data and in what is done with it."""
 
+import contextlib
+import io
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -105,6 +107,22 @@ class Command:
             for flag in others[0].given.keys() & methods.option_fields(method).keys():
                 logger.warning("--%s is the flag of a gate; the field of the adapter is --adapter_%s.", flag, flag)
         return model_args, adapter_args, *others
+
+    def parse_quietly(self, words: Sequence[str]) -> tuple:
+        """As `parse_all`, for words that are not those of this process: nothing is printed, nothing exits.
+
+        Raises:
+            ArgumentsError: the command would refuse them before it looks at data or model; its own sentence.
+        """
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+                return self.parse_all(expand(list(words), self.recipes))
+        except SystemExit as error:
+            sentence = said.getvalue().strip().rpartition("error: ")[2]
+            raise ArgumentsError(sentence or "the words ask for help, not for a run.") from error
+        except USER_ERRORS as error:
+            raise ArgumentsError(str(error)) from error
 
     def whose(self, unknown: list[str]) -> str:
         """What to say of unknown words: which adapter they belong to, if to any."""

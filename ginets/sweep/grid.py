@@ -10,8 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from ..recipes.commands import COMMANDS
 from ..recipes.recipe_files import OVERRIDE, ArgumentsError, as_words, cookbook, parse_value, read, recipe_path
-from .commands import COMMANDS
 
 
 TEXT, MAPPING, LIST, SWITCH = "a text", "a mapping", "a list with at least one entry", "true or false"

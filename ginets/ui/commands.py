@@ -1,25 +1,21 @@
 """The form of the training tab as words of a command line: those a user could type, checked by the same parser."""
 
-import contextlib
-import io
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from ..recipes import glue, squad, train
 from ..recipes.arguments import ArgumentsError
-from ..recipes.command import Command
-from ..recipes.recipe_files import expand
+from ..recipes.commands import COMMANDS
 from .source import Refused
 
 
-# task in the menu → its verb and command
-TASKS: dict[str, tuple[str, Command]] = {
-    "Classification (GLUE or your files)": ("glue", glue.COMMAND),
-    "Question answering (SQuAD or your files)": ("squad", squad.COMMAND),
-    "Language model: data to text": ("train nlg", train.COMMANDS["nlg"]),
-    "Language model: instructions": ("train instruct", train.COMMANDS["instruct"]),
-    "Language model: word problems": ("train math", train.COMMANDS["math"]),
+# task in the menu → its verb
+TASKS = {
+    "Classification (GLUE or your files)": "glue",
+    "Question answering (SQuAD or your files)": "squad",
+    "Language model: data to text": "train nlg",
+    "Language model: instructions": "train instruct",
+    "Language model: word problems": "train math",
 }
 NAMED = ("glue", "train nlg")  # verbs that know data sets by --task_name
 RESUME = ("--resume_from_checkpoint", "auto")
@@ -54,7 +50,7 @@ class Form:
 
     @property
     def verb(self) -> str:
-        return TASKS[self.task][0]
+        return TASKS[self.task]
 
     def words(self) -> list[str]:
         """Without the verb.
@@ -107,16 +103,11 @@ def check(verb: str, words: Sequence[str]) -> str:
     Raises:
         Refused: they cannot be used, in the parser's own sentence.
     """
-    command = next(command for name, command in TASKS.values() if name == verb)
-    said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-            arguments = command.parse_all(expand(list(words), command.recipes))
-    except SystemExit as end:  # the parser has said why
-        sentence = said.getvalue().strip().rpartition("error: ")[2] or "the command cannot be used."
-        raise Refused(sentence[:1].upper() + sentence[1:]) from end
-    except (ArgumentsError, ImportError, OSError, ValueError) as error:
-        raise Refused(str(error)) from error
+        arguments = COMMANDS[verb].parse_quietly(words)
+    except ArgumentsError as error:
+        sentence = str(error)
+        raise Refused(sentence[:1].upper() + sentence[1:]) from error
     model, training = arguments[0], next(each for each in arguments if hasattr(each, "output_dir"))
     if not model.model_name_or_path:
         raise Refused("Please name a model to start from, a folder or a name on the Hub.")

@@ -72,17 +72,13 @@ def shown(pair: Pair, layer: int, head: int | None, mask_special: bool = False) 
     try:
         both = side_by_side(attentions, [layer], head, mask_special)
         comparisons = dict.fromkeys(pair.names, both)
-        under = pictures.picture(partial(draw_difference, both, layer), pictures.largest(both, layer))
-        rest = f"<p>{escape(pictures.largest(both, layer))}</p>{under}"
+        largest = pictures.largest(both, layer)
+        rest = f"<p>{escape(largest)}</p>{pictures.picture(partial(pictures.draw_difference, both, layer), largest)}"
     except ValueError as error:
         comparisons = {name: side_by_side({name: each}, [layer], head, mask_special) for name, each in attentions.items()}  # fmt: skip
         rest = views.notice(f"No difference is drawn: {error}")
     sides = "".join(side(pair, at, comparisons[name], layer) for at, name in enumerate(pair.names))
     return views.framed(f'<div class="sides">{sides}</div><h3>Difference</h3>{rest}')
-
-
-def draw_difference(both: Comparison, layer: int, background: str):
-    return pictures.draw_difference(both, layer, background)
 
 
 def side(pair: Pair, at: int, comparison: Comparison, layer: int) -> str:

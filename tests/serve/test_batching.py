@@ -120,7 +120,7 @@ def test_mixed_batches_are_tried_out(zoo, monkeypatch, caplog, refuses):
     @contextmanager
     def adapted(self, names):
         if refuses and len(set(names)) > 1:
-            raise NotImplementedError
+            raise ValueError("one adapter for all rows")
         with stock(self, names[:1] * len(names)) as extra:
             yield extra
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ginets.recipes.arguments import ArgumentsError
-from ginets.sweep.commands import check
+from ginets.recipes.commands import COMMANDS
 from ginets.sweep.grid import load
 
 from .sweeps import GRID, make, write
@@ -102,14 +102,14 @@ def test_bad_overrides_and_files(tmp_path):
 def test_arguments_are_checked_as_the_command_does(tmp_path):
     cell = make(tmp_path)[0].cells[0]
     words = ["--output_dir", str(tmp_path), *cell.words()]
-    check("glue", words)
+    COMMANDS["glue"].parse_quietly(words)
     for wrong, message in (
         (["--learning_rte", "1"], "learning_rte"),
         (["--learning_rate", "-1"], r"--learning_rate is -1.0; allowed: at least 0"),
         (["--num_train_epochs", "many"], "invalid float value: 'many'"),
     ):
         with pytest.raises(ArgumentsError, match=message):
-            check("glue", [*words, *wrong])
+            COMMANDS["glue"].parse_quietly([*words, *wrong])
 
 
 def test_the_example(tmp_path):
@@ -117,4 +117,4 @@ def test_the_example(tmp_path):
     sweep = load("mrpc_adapters", [f"output_dir={tmp_path}"])
     assert len(sweep.cells) == 15
     for cell in sweep.cells[::3]:
-        check(cell.command, ["--output_dir", str(tmp_path), *cell.words()])
+        COMMANDS[cell.command].parse_quietly(["--output_dir", str(tmp_path), *cell.words()])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ginets.recipes.commands import COMMANDS
 from ginets.recipes.recipe_files import expand
 from ginets.ui.commands import FIELDS, TASKS, Form, check
 from ginets.ui.runs import Runs
@@ -28,7 +29,7 @@ def test_the_command_parses(task, tmp_path):
     )  # fmt: skip
     assert shlex.split(made.line().replace("\\\n", "")) == ["ginets", *made.verb.split(), *made.words()]
     assert check(made.verb, made.words()) == str(tmp_path / "run")
-    command = TASKS[task][1]
+    command = COMMANDS[TASKS[task]]
     model, adapter, gates, data, training = command.parse_all(expand(made.words(), command.recipes))
     assert model.model_name_or_path == "my model" and adapter.adapter == "ina"
     assert adapter.fields["inhibition_level"] == 0.45 == gates.inhibition_level
