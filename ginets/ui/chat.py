@@ -1,6 +1,8 @@
 """The tab that talks to a language model; answers appear as they are written."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, MutableMapping
+from weakref import WeakValueDictionary
 
 import gradio as gr
 
@@ -20,12 +22,22 @@ def text_of(content) -> str:
     return "".join(part.get("text", "") for part in content)
 
 
-def handler(source: Source):
+def handler(source: Source, writing: MutableMapping[str, asyncio.Task]):
+    """What answers a message; in `writing` it notes, by session, the task that does so."""
+
     async def chat(
-        model: str, said: str, turns: list, system: str, temperature: float, top_p: float, longest: int
+        model: str,
+        said: str,
+        turns: list,
+        system: str,
+        temperature: float,
+        top_p: float,
+        longest: int,
+        request: gr.Request,
     ) -> AsyncIterator[tuple]:
         """Yields the field's new text, the turns, and a sentence if something is wrong; a text that got no answer
         goes back into its field."""
+        writing[request.session_hash] = asyncio.current_task()
         turns = [{"role": each["role"], "content": text_of(each["content"])} for each in turns]
         asked = [*turns, {"role": "user", "content": said}]
         messages = ([{"role": "system", "content": system}] if system.strip() else []) + asked
@@ -47,6 +59,18 @@ def handler(source: Source):
     return chat
 
 
+def cleaner(writing: MutableMapping[str, asyncio.Task]):
+    """What begins a new conversation. The page does not wait for an answer to be cancelled: a piece of it that came
+    after the empty conversation would bring the old one back."""
+
+    async def clear(request: gr.Request) -> tuple:
+        if task := writing.get(request.session_hash):
+            await asyncio.wait([task])
+        return [], ""
+
+    return clear
+
+
 def tab(source: Source) -> None:
     if not (models := source.named(HEAD)):
         missing("writes texts", "ginets ui runs/alpaca      # trained by ginets train")
@@ -66,6 +90,7 @@ def tab(source: Source) -> None:
         top_p = gr.Slider(0.05, 1, value=0.95, step=0.05, label="Top p (draw from this share of the likeliest tokens)")
         longest = gr.Slider(1, 1024, value=256, step=1, label="Longest answer, in tokens")
     fields = [model, said, turns, system, temperature, top_p, longest]
-    writing = gr.on([send.click, said.submit], handler(source), fields, [said, turns, output], show_progress="hidden", **PRIVATE)  # fmt: skip
+    tasks = WeakValueDictionary()
+    writing = gr.on([send.click, said.submit], handler(source, tasks), fields, [said, turns, output], show_progress="hidden", **PRIVATE)  # fmt: skip
     stop.click(None, cancels=[writing], **PRIVATE)
-    clear.click(lambda: ([], ""), None, [turns, output], cancels=[writing], **PRIVATE)
+    clear.click(cleaner(tasks), None, [turns, output], cancels=[writing], **PRIVATE)
