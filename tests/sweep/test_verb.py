@@ -57,7 +57,7 @@ def test_bad_input_is_one_line(tmp_path, capsys):
         ([str(tmp_path / "no.yaml")], "there is no such file"),
         ([file, "--workers", "0"], "--workers is 0; allowed: at least 1"),
         ([file, "--retries", "-1"], "--retries is -1; allowed: at least 0"),
-        ([file, "learning_rte=3"], "lora-0.001-seed2: run_glue: error: unknown arguments: --learning_rte 3"),
+        ([file, "learning_rte=3"], "lora-0.001-seed2: unknown arguments: --learning_rte 3 (--help lists all)"),
         ([file, "--cell", "abc"], "--cell is 'abc'"),
         ([file, "--ray", "local"], "--ray is 'local'; allowed: the address of a running cluster"),
     ):
