@@ -16,6 +16,7 @@ import torch
 import transformers
 
 import ginets
+from ginets.extras import processor
 
 
 def seconds(run: Callable[[], object], device: str) -> float:
@@ -66,15 +67,9 @@ def environment(device: str) -> dict:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "python": platform.python_version(),
-        "hardware": torch.cuda.get_device_name() if device == "cuda" else cpu_name(),
+        "hardware": torch.cuda.get_device_name() if device == "cuda" else processor(),
         "threads": torch.get_num_threads(),
     }
-
-
-def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def arguments(description: str, **defaults) -> argparse.Namespace:

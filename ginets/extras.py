@@ -1,8 +1,9 @@
-"""Dependencies: one place that says which extra brings an optional one, and which versions are installed."""
+"""What the package stands on: optional dependencies and the extra that brings each, versions, the processor."""
 
 import platform
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import ModuleType
 
 
@@ -28,3 +29,11 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def processor() -> str:
+    """The name of the processor; on Linux `platform` knows the architecture only."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())

@@ -10,12 +10,11 @@ from pathlib import Path
 import typer
 from transformers import TrainingArguments
 
-from ..recipes import glue, squad, train
+from ..recipes.commands import COMMANDS
 from .app import APP, SECTIONS
 from .command import Training
 
 
-RECIPES = {command.verb: command for command in (glue.COMMAND, squad.COMMAND, *train.COMMANDS.values())}
 EVERYWHERE = ("help", "debug")  # said once, in the index
 INDEX = """# The command line
 
@@ -80,7 +79,7 @@ def usage(command, context: typer.Context) -> list[str]:
 
 def training_arguments(verb: str) -> Iterator[str]:
     """The arguments that are ours; those of transformers are its own subject."""
-    for kind in RECIPES[verb].types:
+    for kind in COMMANDS[verb].types:
         own = kind.__annotations__ if issubclass(kind, TrainingArguments) else {each.name for each in fields(kind)}
         rows = [(f"--{each.name}", help_of(each)) for each in fields(kind) if each.init and each.name in own]
         yield inspect.cleandoc(kind.__doc__).partition("\n")[0]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from threading import Event
 
 import torch
 
-from ..extras import versions
+from ..extras import processor, versions
 from .grid import Cell
 from .locks import Lock
 from .process import Ended, execute
@@ -168,10 +167,7 @@ def hide_secrets(words: list[str]) -> list[str]:
 
 def hardware() -> dict[str, object]:
     """What computes: the processor and the GPU, if there is one."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    found = {"cpu": next(names, platform.machine()), "cores": os.cpu_count()}
+    found = {"cpu": processor(), "cores": os.cpu_count()}
     return found | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
 
 
