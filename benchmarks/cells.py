@@ -29,7 +29,7 @@ def ina(level: float) -> list[str]:
 
 
 def run(script: str, name: str, words: Sequence, places: Sequence, work: str, scores: Sequence[str]) -> dict:
-    """The figures of one cell: `eval_<score>`, numbers of parameters, seconds of training, peak memory.
+    """The figures of one cell: `eval_<score>`, numbers of parameters, loss and seconds of training, peak memory.
 
     Args:
         script: at the top level of the project.
@@ -45,7 +45,8 @@ def run(script: str, name: str, words: Sequence, places: Sequence, work: str, sc
         results = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
         figures = {score: results[f"eval_{score}"] for score in scores if f"eval_{score}" in results}
         figures |= {each: value for each, value in results.items() if "trainable_parameters" in each}
-        figures |= {"train_seconds": round(results["train_runtime"]), "peak_memory_mib": memory}
+        figures |= {"train_loss": results["train_loss"], "train_seconds": round(results["train_runtime"])}
+        figures["peak_memory_mib"] = memory
         partial = kept.with_suffix(".part")
         partial.write_text(json.dumps(figures), encoding="utf-8")
         partial.replace(kept)

@@ -2,15 +2,20 @@
 
     python benchmarks/squad_seeds.py --model MODEL --data-dir SQUAD --version v2.0 --work runs/squad --workers 2 \
         --out benchmarks/results/squad_v2_minilm.json
+    python benchmarks/squad_seeds.py --model MODEL --data-dir SQUAD --version v1.1 --work runs/squad --tune 1 \
+        --out benchmarks/results/squad_rates.json
 
 SQUAD/<version> holds train.json and dev.json in the official schema. Every run is `run_squad.py` in a process of its
 own with one thread, for one epoch without dropout, and ends with its last checkpoint: none is selected, and nothing is
 tuned on the data that is scored. Models stay in `--work`, for `ginets relevance` and `ginets heatmap`. The first variant
-is the one others are compared to.
+is the one others are compared to. `--tune 1` gives the training loss of shorter runs instead, by learning rate: in one
+epoch no row is seen twice, so it is a loss on rows that the model did not know.
 """
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 from cells import GATES, LORA, folder_of, ina, report_table, run
@@ -18,17 +23,18 @@ from transformers import AutoConfig
 
 from ginets.data.squad import read_golds
 from ginets.metrics.squad import evaluate_v2
-from paired import arguments
+from paired import arguments, report
 
 
-# by the loss of short runs of stock and of LoRA; gates and InA take the same
-FULL_RATE, ADAPTER_RATE = 2e-4, 3e-3
+# by the training loss of shorter runs: gates take the rate of stock, all levels of InA that of 0.3 (`--tune`)
+FULL_RATE, LORA_RATE, INA_RATE = 2e-4, 1e-3, 3e-3
+TUNED, GRID, TUNING_ROWS, TUNING_SEED = ("lora", "ina-0.3"), (3e-4, 1e-3, 3e-3), 3000, 100
 # what each variant adds to the command, and its learning rate
 VARIANTS = {
     "stock": ([], FULL_RATE),
     "gi-0.3": (GATES, FULL_RATE),
-    "lora": (LORA, ADAPTER_RATE),
-    **{f"ina-{level}": (ina(level), ADAPTER_RATE) for level in (0.1, 0.3, 0.9)},
+    "lora": (LORA, LORA_RATE),
+    **{f"ina-{level}": (ina(level), INA_RATE) for level in (0.1, 0.3, 0.9)},
 }
 SCORES = (
     "exact", "f1", "exact_match", "HasAns_exact", "HasAns_f1", "NoAns_exact", "best_exact", "best_exact_thresh",
@@ -37,12 +43,18 @@ SCORES = (
 
 
 def cell(options, config: Path, seed: int, variant: str) -> dict[str, float]:
-    """The figures of one run."""
-    added, learning_rate = VARIANTS[variant]
+    """The figures of one run, those of the best spans among them."""
+    figures, folder = train(options, config, seed, variant, VARIANTS[variant][1], "--do_eval")
+    return figures | best_spans(folder, Path(options.data_dir) / options.version / "dev.json")
+
+
+def train(options, config: Path, seed: int, variant: str, rate: float, *more: str) -> tuple[dict[str, float], Path]:
+    """Figures and folder of one run; `more`: what it does beside training."""
     words = [
-        *("--do_train", "--do_eval", "--eval_strategy", "no", "--save_strategy", "no", "--disable_tqdm", "true"),
-        *("--seed", seed, "--learning_rate", learning_rate, "--warmup_steps", "0.1", "--num_train_epochs", "1"),
-        *("--per_device_train_batch_size", options.batch_size, *(["--bf16"] if options.bf16 else []), *added),
+        *("--do_train", *more, "--eval_strategy", "no", "--save_strategy", "no", "--disable_tqdm", "true"),
+        *("--seed", seed, "--learning_rate", rate, "--warmup_steps", "0.1", "--num_train_epochs", "1"),
+        *("--per_device_train_batch_size", options.batch_size, *(["--bf16"] if options.bf16 else [])),
+        *VARIANTS[variant][0],
         *(["--use_cpu"] if options.device == "cpu" else []),
     ]
     data = Path(options.data_dir) / options.version
@@ -50,8 +62,22 @@ def cell(options, config: Path, seed: int, variant: str) -> dict[str, float]:
     places = ["--model_name_or_path", options.model, "--config_name", config, "--attn_implementation", "eager"]
     places += ["--train_file", data / "train.json", "--validation_file", data / "dev.json"]
     name = f"squad-{options.version}-{variant}-{seed}"
-    figures = run("run_squad.py", name, words, places, options.work, SCORES)
-    return figures | best_spans(folder_of(name, words, options.work), data / "dev.json")
+    return run("run_squad.py", name, words, places, options.work, SCORES), folder_of(name, words, options.work)
+
+
+def tune(options, config: Path) -> dict[str, dict[str, float]]:
+    """Training loss by variant and learning rate; the lowest is the one to take."""
+    rows = ("--max_train_samples", str(TUNING_ROWS))
+
+    def loss(tried: tuple[str, float]) -> float:
+        return round(train(options, config, TUNING_SEED, *tried, *rows)[0]["train_loss"], 4)
+
+    with ThreadPoolExecutor(options.workers) as pool:
+        losses = list(pool.map(loss, grid := list(product(TUNED, GRID))))
+    return {
+        variant: {str(rate): value for (of, rate), value in zip(grid, losses, strict=True) if of == variant}
+        for variant in TUNED
+    }
 
 
 def best_spans(folder: Path, data: Path) -> dict[str, float]:
@@ -75,9 +101,13 @@ def main():
     options = arguments(
         __doc__.splitlines()[0],
         model="", data_dir="", version="v2.0", variants=["stock", "gi-0.3", "lora", "ina-0.1", "ina-0.3"],
-        seeds=[1, 2], batch_size=8, bf16=1, work="runs/squad", workers=1,
+        seeds=[1, 2], batch_size=8, bf16=1, work="runs/squad", workers=1, tune=0,
     )  # fmt: skip
-    report_table(options, partial(cell, options, config_without_dropout(options)), VARIANTS, SCORES)
+    config = config_without_dropout(options)
+    if options.tune:
+        report(options, {"training_loss": tune(options, config), "rows": TUNING_ROWS, "seed": TUNING_SEED})
+    else:
+        report_table(options, partial(cell, options, config), VARIANTS, SCORES)
 
 
 if __name__ == "__main__":
