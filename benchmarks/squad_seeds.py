@@ -28,7 +28,7 @@ from paired import arguments, report
 
 # by the training loss of shorter runs: gates take the rate of stock, all levels of InA that of 0.3 (`--tune`)
 FULL_RATE, LORA_RATE, INA_RATE = 2e-4, 1e-3, 3e-3
-TUNED, GRID, TUNING_ROWS, TUNING_SEED = ("lora", "ina-0.3"), (3e-4, 1e-3, 3e-3), 3000, 100
+TUNED, GRID, TUNING_ROWS, TUNING_SEED = ("lora", "ina-0.3"), (1e-3, 3e-3), 3000, 100
 # what each variant adds to the command, and its learning rate
 VARIANTS = {
     "stock": ([], FULL_RATE),

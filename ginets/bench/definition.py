@@ -13,6 +13,7 @@ from ..sweep.grid import Cell, Sweep, build
 
 
 FIELDS = ("title", "places", "arguments", "seeds", "baselines", "tuning", "tasks", "methods")
+OPTIONAL = ("folders",)
 NAME = re.compile(r"[\w.+-]+")
 
 
@@ -24,6 +25,7 @@ class Task:
         command: what stands after `ginets`.
         metric: the score, without `eval_`; higher is better.
         arguments: of this task, beside the common ones.
+        places: where its data lies.
         scale: what a score is multiplied by in the report, to be a percentage.
     """
 
@@ -31,6 +33,7 @@ class Task:
     command: str
     metric: str
     arguments: Mapping[str, Any]
+    places: Mapping[str, str]
     scale: float = 100
 
 
@@ -89,7 +92,7 @@ class Leaderboard:
             "command": task.command,
             "output_dir": str(folder),
             "arguments": {**self.arguments, **task.arguments, **(self.tuning_arguments if rates else {})},
-            "places": dict(self.places),
+            "places": {**self.places, **task.places},
             "grid": {"method": methods, "task": {task.name: {}}} | ({"learning_rate": rates} if rates else {}),
             "exclude": [],
             "seeds": list(seeds),
@@ -118,15 +121,20 @@ def load(path: str | Path, places: Mapping[str, Any] | None = None) -> Leaderboa
 
 def parse(content: Mapping[str, Any], places: Mapping[str, Any]) -> Leaderboard:
     """The leaderboard that the content of a file describes."""
-    known(content, FIELDS, "")
+    known(content, (*FIELDS, *OPTIONAL), "")
     for name in FIELDS:
         if name not in content:
             raise ArgumentsError(f"`{name}` is missing.")
-    for name in ("places", "arguments", "tuning", "tasks", "methods"):
+    content = {"folders": {}, **content}
+    for name in ("places", "folders", "arguments", "tuning", "tasks", "methods"):
         mapping(content[name], f"`{name}`")
-    if unknown := sorted(places.keys() - content["places"].keys()):
-        raise ArgumentsError(f"{unknown[0]!r} is no place; allowed: {', '.join(content['places'])}.")
-    tasks = {str(name): read_task(str(name), each) for name, each in content["tasks"].items()}
+    if unknown := sorted(places.keys() - content["places"].keys() - content["folders"].keys()):
+        allowed = ", ".join([*content["places"], *content["folders"]])
+        raise ArgumentsError(f"{unknown[0]!r} is no place; allowed: {allowed}.")
+    places, folders = (
+        {name: places.get(name, value) for name, value in content[part].items()} for part in ("places", "folders")
+    )
+    tasks = {str(name): read_task(str(name), each, folders) for name, each in content["tasks"].items()}
     methods = {str(name): read_method(str(name), each) for name, each in content["methods"].items()}
     counts = {name: len(method.rates) for name, method in methods.items()}
     if len(set(counts.values())) > 1:
@@ -143,15 +151,15 @@ def parse(content: Mapping[str, Any], places: Mapping[str, Any]) -> Leaderboard:
     if both := sorted(set(seeds) & set(tuning_seeds)):
         raise ArgumentsError(f"`tuning.seeds` has {both[0]}, which is reported; allowed: seeds that are not.")
     return Leaderboard(
-        title=str(content["title"]), places={**content["places"], **places}, arguments=content["arguments"],
+        title=str(content["title"]), places=places, arguments=content["arguments"],
         seeds=seeds, baselines=content["baselines"], tuning_task=tuning["task"], tuning_seeds=tuning_seeds,
         tuning_arguments=tuning["arguments"], tasks=tasks, methods=methods,
     )  # fmt: skip
 
 
-def read_task(name: str, content: Any) -> Task:
+def read_task(name: str, content: Any, folders: Mapping[str, str]) -> Task:
     where = f"tasks.{name}"
-    known(mapping(content, f"`{where}`"), ("command", "metric", "arguments", "scale"), f"{where}.")
+    known(mapping(content, f"`{where}`"), ("command", "metric", "arguments", "places", "scale"), f"{where}.")
     check_name(name, "tasks")
     if content.get("command") not in COMMANDS:
         raise ArgumentsError(f"`{where}.command` is {content.get('command')!r}; allowed: {', '.join(COMMANDS)}.")
@@ -161,7 +169,19 @@ def read_task(name: str, content: Any) -> Task:
     if not positive(scale):
         raise ArgumentsError(f"`{where}.scale` is {scale!r}; allowed: a number above 0.")
     arguments = mapping(content.get("arguments") or {}, f"`{where}.arguments`")
-    return Task(name, content["command"], content["metric"], arguments, scale)
+    places = mapping(content.get("places") or {}, f"`{where}.places`")
+    places = {place: fill(text, folders, f"{where}.places.{place}") for place, text in places.items()}
+    return Task(name, content["command"], content["metric"], arguments, places, scale)
+
+
+def fill(text: Any, folders: Mapping[str, str], where: str) -> str:
+    """A place of a task; `{name}` stands for a folder of the leaderboard."""
+    try:
+        return str(text).format_map(folders)
+    except (LookupError, ValueError, AttributeError) as error:
+        raise ArgumentsError(
+            f"`{where}` is {text!r}; allowed in braces: {', '.join(folders) or 'nothing'}."
+        ) from error
 
 
 def read_method(name: str, content: Any) -> Method:

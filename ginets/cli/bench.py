@@ -10,7 +10,7 @@ from .command import add_verb, new_app
 
 
 EXAMPLES = """
-ginets bench run benchmarks/leaderboard/leaderboard.yaml --base MODEL --name minilm glue_dir=GLUE --workers 2
+ginets bench run benchmarks/leaderboard/leaderboard.yaml --base MODEL --name minilm glue=GLUE --workers 2
 ginets bench status benchmarks/leaderboard/leaderboard.yaml --name minilm
 ginets bench report benchmarks/leaderboard/leaderboard.yaml --name minilm
 """
@@ -20,7 +20,7 @@ Name = Annotated[
     Option(metavar="NAME", help="Folder of the results beside the file [default: the last part of --base]."),
 ]
 Base = Annotated[str | None, Option(metavar="MODEL", help="The pretrained model: a folder or a name on the Hub.")]
-Places = Annotated[list[str] | None, Argument(metavar="name=value", help="Where things lie, e.g. glue_dir=GLUE.")]
+Places = Annotated[list[str] | None, Argument(metavar="name=value", help="Where things lie, e.g. glue=GLUE.")]
 Threads = Annotated[int, Option(metavar="N", help="Threads of each process.")]
 
 

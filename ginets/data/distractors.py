@@ -10,10 +10,15 @@ is right in one case of six, naming any colour of the text in one of as many as 
 colour) pairs never occur in `train` and `validation`; every answer in `heldout` is such a pair.
 
 Everything is drawn from one seed: the same arguments give the same rows on every machine.
+`python -m ginets.data.distractors FOLDER` writes the splits for `run_glue.py`.
 """
 
+import argparse
+import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 THINGS = ("bag", "box", "cup", "ball", "hat", "coat", "book", "lamp", "chair", "door", "boat", "kite")
@@ -29,6 +34,7 @@ TWO_THINGS = (
 QUESTION = "What colour is the {t}?"
 LABELS = COLOURS
 SPLITS = ("train", "validation", "heldout")
+SIZES = {"train": 960, "validation": 300, "heldout": 300}
 
 
 @dataclass(frozen=True)
@@ -106,3 +112,38 @@ def word_list() -> list[str]:
     texts = " ".join((*ONE_THING, *TWO_THINGS, QUESTION)).lower()
     words = {w.strip(".?") for w in texts.split() if "{" not in w}
     return sorted(words | {*THINGS, *COLOURS, *STATES, ".", "?"})
+
+
+def write(folder: str | Path, sizes: dict[str, int], seed: int = 0, things: int = 4) -> dict[str, str]:
+    """Write the splits as `<split>.jsonl` with `sentence1`, `sentence2` and `label`, a colour; returns split → path."""
+    splits = generate(sizes, seed, things)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    paths = {split: Path(folder, f"{split}.jsonl") for split in splits}
+    for split, rows in splits.items():
+        lines = [
+            json.dumps({"sentence1": row.sentence1, "sentence2": row.sentence2, "label": COLOURS[row.label]})
+            for row in rows
+        ]
+        paths[split].write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return {split: str(path) for split, path in paths.items()}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser("python -m ginets.data.distractors", description="Write texts with distractors.")
+    parser.add_argument("folder")
+    for split, size in SIZES.items():
+        parser.add_argument(f"--{split}", type=int, default=size, help=f"rows [default: {size}]")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--things", type=int, default=4, help="in each text [default: 4]")
+    options = parser.parse_args(argv)
+    try:
+        paths = write(
+            options.folder, {split: getattr(options, split) for split in SIZES}, options.seed, options.things
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    print("\n".join(paths.values()))
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from ..data.distractors import COLOURS, SPLITS, Row, generate, word_list
+from ..data.distractors import COLOURS, word_list, write
 from ..viz.curves import plot_learning_curve
 from .arguments import ArgumentsError, GateArguments, ModelArguments, RecipeTrainingArguments, option, parse
 from .classification import run
@@ -87,7 +87,8 @@ def compare(args: DemoArguments, gate_args: GateArguments, command: str = "") ->
     model = pretrained or make_tiny_model(folder / "start", word_list(), args.seed)
     gated = GateArguments(**DEFAULT_GATES | gate_args.given)
     load_config(ModelArguments(model_name_or_path=str(model)), gated)  # a bad flag is found before anything is trained
-    files = write_data(folder / "data", rows, args.seed)
+    sizes = {"train": rows, "validation": TEST_ROWS, "heldout": TEST_ROWS}
+    files = write(folder / "data", sizes, args.seed, THINGS_PER_TEXT)
     logger.info(
         "Model: %s. Data: %d rows in %s.", "MiniLM" if pretrained else "tiny, untrained", rows, folder / "data"
     )
@@ -111,21 +112,6 @@ def compare(args: DemoArguments, gate_args: GateArguments, command: str = "") ->
     (folder / "all_results.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print(table(figures, time.perf_counter() - started, folder))
     return figures
-
-
-def write_data(folder: Path, train_rows: int, seed: int) -> dict[str, str]:
-    """Write the splits as JSON lines; returns split → path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    sizes = {"train": train_rows, "validation": TEST_ROWS, "heldout": TEST_ROWS}
-    splits = generate(sizes, seed, THINGS_PER_TEXT)
-    for split, rows in splits.items():
-        lines = [json.dumps(as_json(row)) for row in rows]
-        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return {split: str(folder / f"{split}.jsonl") for split in SPLITS}
-
-
-def as_json(row: Row) -> dict[str, str]:
-    return {"sentence1": row.sentence1, "sentence2": row.sentence2, "label": COLOURS[row.label]}
 
 
 def training_arguments(folder: Path, budget: Budget, args: DemoArguments) -> RecipeTrainingArguments:

@@ -20,14 +20,25 @@ pytest.importorskip("scipy")
 SEEDS = [1, 2, 3]
 CONTENT = {
     "title": "A test",
-    "places": {"model_name_or_path": "MODEL", "glue_dir": "GLUE"},
+    "places": {"model_name_or_path": "MODEL"},
+    "folders": {"glue": "GLUE"},
     "arguments": {"do_train": True, "do_eval": True, "use_cpu": True},
     "seeds": SEEDS,
     "baselines": ["lora", "full"],
     "tuning": {"task": "cola", "seeds": [100], "arguments": {"holdout": 0.1}},
     "tasks": {
-        "cola": {"command": "glue", "metric": "matthews_correlation", "arguments": {"task_name": "cola"}},
-        "rte": {"command": "glue", "metric": "accuracy", "arguments": {"task_name": "rte"}},
+        "cola": {
+            "command": "glue",
+            "metric": "matthews_correlation",
+            "arguments": {"task_name": "cola"},
+            "places": {"glue_dir": "{glue}/all"},
+        },
+        "rte": {
+            "command": "glue",
+            "metric": "accuracy",
+            "arguments": {"task_name": "rte"},
+            "places": {"glue_dir": "{glue}"},
+        },
     },
     "methods": {
         "full": {"rates": [1e-5, 1e-4], "note": "everything"},
@@ -80,10 +91,10 @@ def results(tmp_path):
 
 
 def test_cells(tmp_path):
-    board = load(write(tmp_path), {"glue_dir": "elsewhere"})
+    board = load(write(tmp_path), {"glue": "elsewhere"})
     tuning = board.tuning(tmp_path).cells
     assert len(tuning) == 6 and {cell.seed for cell in tuning} == {100}
-    assert all(cell.arguments["holdout"] == 0.1 and cell.places["glue_dir"] == "elsewhere" for cell in tuning)
+    assert all(cell.arguments["holdout"] == 0.1 and cell.places["glue_dir"] == "elsewhere/all" for cell in tuning)
     cells = board.task(tmp_path, "rte", {"full": 1e-4, "lora": 1e-3, "ina": 1e-2}).cells
     assert [(cell.seed, cell.variant["method"]) for cell in cells[:4]] == [
         (1, "full"), (1, "lora"), (1, "ina"), (2, "full")
@@ -171,8 +182,8 @@ def test_run_tunes_first_and_takes_the_chosen_rates(tmp_path, monkeypatch):
     monkeypatch.setattr(bench_actions, "do", pretend)
     file = write(tmp_path)
     options = SimpleNamespace(tasks=["rte"], workers=1, threads=1, retries=0, ray=None)
-    found = bench_actions.open_results(file, ["glue_dir=data"], "Some/Base-Model", None)
-    assert found.folder == tmp_path / "base-model" and found.leaderboard.places["glue_dir"] == "data"
+    found = bench_actions.open_results(file, ["glue=data"], "Some/Base-Model", None)
+    assert found.folder == tmp_path / "base-model" and found.leaderboard.tasks["rte"].places == {"glue_dir": "data"}
     assert bench_actions.run_all(found, options) == 0
     assert [cell.seed for cell in done] == [100] * 6 + [1] * 3 + [2] * 3 + [3] * 3
     assert {cell.variant["method"]: cell.arguments["learning_rate"] for cell in done[6:]} == found.rates
@@ -214,6 +225,13 @@ def changed(path, value):
         ("seeds", [1, 1], "`seeds` is [1, 1]"),
         ("methods", [], "`methods` is []; allowed: a mapping"),
         ("colour", "red", "colour is no field"),
+        ("folders", [], "`folders` is []; allowed: a mapping"),
+        (
+            "tasks.rte.places",
+            {"glue_dir": "{data}/x"},
+            "`tasks.rte.places.glue_dir` is '{data}/x'; allowed in braces: glue",
+        ),
+        ("tasks.rte.places", {"glue_dir": "{}"}, "`tasks.rte.places.glue_dir` is '{}'"),
     ],
 )
 def test_bad_protocols(tmp_path, path, value, says):
@@ -225,5 +243,5 @@ def test_bad_protocols(tmp_path, path, value, says):
 
 
 def test_place_that_does_not_exist(tmp_path):
-    with pytest.raises(ArgumentsError, match="'squad_dir' is no place; allowed: model_name_or_path, glue_dir"):
+    with pytest.raises(ArgumentsError, match="'squad_dir' is no place; allowed: model_name_or_path, glue"):
         load(write(tmp_path), {"squad_dir": "x"})

@@ -1,11 +1,13 @@
 """The distractor task: true answers, no leaks between splits, balance, determinism."""
 
+import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from ginets.data.distractors import COLOURS, LABELS, THINGS, generate, is_heldout, word_list
+from ginets.data.distractors import COLOURS, LABELS, THINGS, generate, is_heldout, main, word_list
 
 
 SIZES = {"train": 600, "validation": 120, "heldout": 120}
@@ -87,3 +89,33 @@ def test_bad_arguments():
         generate({"dev": 1})
     with pytest.raises(ValueError, match="things is 7"):
         generate(SIZES, things=7)
+
+
+def test_written_rows_are_the_generated_ones(tmp_path, capsys):
+    main(
+        [
+            str(tmp_path / "data"),
+            "--train",
+            "12",
+            "--validation",
+            "6",
+            "--heldout",
+            "6",
+            "--seed",
+            "3",
+            "--things",
+            "2",
+        ]
+    )
+    paths = capsys.readouterr().out.split()
+    assert [Path(path).name for path in paths] == ["train.jsonl", "validation.jsonl", "heldout.jsonl"]
+    for path, expected in zip(
+        paths, generate({"train": 12, "validation": 6, "heldout": 6}, seed=3, things=2).values(), strict=True
+    ):
+        found = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        assert found == [
+            {"sentence1": row.sentence1, "sentence2": row.sentence2, "label": row.asked[1]} for row in expected
+        ]
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), "--things", "9"])
+    assert "things is 9" in capsys.readouterr().err
