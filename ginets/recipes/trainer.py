@@ -8,9 +8,11 @@ from torch.utils.data import SequentialSampler
 from transformers import EarlyStoppingCallback, Trainer
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from ..viz.runs import LIVE
 from . import adalora
 from .adapted import AdapterArguments, count_trainable, is_adapted
 from .arguments import TASK_METRIC, ArgumentsError, RecipeTrainingArguments
+from .live_log import LiveLog
 from .methods import METHODS
 from .optimizer import split_groups
 from .resume import read_state
@@ -81,12 +83,12 @@ class RecipeTrainer(Trainer):
 
 
 def callbacks(training_args: RecipeTrainingArguments, adapter_args: AdapterArguments) -> list:
-    """What the adapter needs in training, and early stopping."""
+    """The log of the training, what the adapter needs in it, and early stopping."""
     if not training_args.do_train:
         return []
     own = METHODS[adapter_args.adapter].callbacks if adapter_args.adapter != "none" else []
     patience = training_args.early_stopping_patience
-    return [*own, *([EarlyStoppingCallback(patience)] if patience else [])]
+    return [LiveLog(), *own, *([EarlyStoppingCallback(patience)] if patience else [])]
 
 
 def settle_metric(training_args: RecipeTrainingArguments, known: Sequence[str]) -> None:
@@ -115,6 +117,8 @@ def train(trainer: Trainer, checkpoint: str | None, folder: Path, adapter: str) 
         figures[AVERAGE] = averages[-1]
     trainer.save_model()
     trainer.save_state()
+    if trainer.is_world_process_zero():
+        (folder / LIVE).unlink(missing_ok=True)
     trainer.log_metrics("train", figures)
     trainer.save_metrics("train", figures)
     return figures

@@ -19,6 +19,7 @@ TASKS = {
 }
 NAMED = ("glue", "train nlg")  # verbs that know data sets by --task_name
 RESUME = ("--resume_from_checkpoint", "auto")
+LIVE = ("--logging_strategy", "steps", "--logging_steps", "0.02")  # 50 points, however long the training
 GATES = {"queries": "--gi_query_side", "keys": "--gi_key_side"}
 
 
@@ -79,9 +80,10 @@ class Form:
             "--num_train_epochs": f"{self.epochs:g}", "--learning_rate": f"{self.learning_rate:g}",
             "--per_device_train_batch_size": f"{self.batch_size:d}", "--seed": f"{self.seed:d}",
         }  # fmt: skip
-        evaluates = ["--do_eval"] if self.validation_file or self.glue_dir or self.task_name else []
+        named = self.verb == "glue" and (self.task_name or self.glue_dir)  # which come with data to evaluate on
+        evaluates = ["--do_eval"] if named or self.validation_file else []
         words += ["--do_train", *evaluates, *(word for pair in numbers.items() for word in pair)]
-        return [*words, "--output_dir", self.output_dir.strip() or "runs/page", *more]
+        return [*words, *LIVE, "--output_dir", self.output_dir.strip() or "runs/page", *more]
 
     def line(self) -> str:
         """The command as it is typed, an option a line."""

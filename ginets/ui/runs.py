@@ -105,7 +105,7 @@ class Runs:
         return "\n".join(line[:300] for line in shown[-lines:])
 
     def history(self) -> tuple[list[dict], str | None]:
-        """What was logged up to the last checkpoint, and the name of a score; nothing if there is none yet.
+        """What was logged so far, and the name of a score; nothing if there is none yet.
 
         A file that is being written at this moment counts as not there.
         """

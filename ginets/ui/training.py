@@ -73,7 +73,7 @@ def progress(runs: Runs) -> str:
 def curves(runs: Runs) -> str:
     history, metric = runs.history()
     if not history:
-        return "<p>Curves appear with the first checkpoint.</p>" if runs.running else ""
+        return "<p>Curves appear with the first figures.</p>" if runs.running else ""
     text = f"Loss and {metric or 'no score'} over {history[-1].get('epoch', 0):g} epochs"
     drawn = picture(partial(draw_learning_curve, {"training": history}, metric), text)
     return f'<div class="answer">{drawn}</div>'

@@ -9,6 +9,7 @@ from .scatter import PARAMETERS
 
 
 STATE, RESULTS, FREEZE_LOG = "trainer_state.json", "all_results.json", "freeze_log.csv"
+LIVE = "log_history.jsonl"  # there while a training of the recipes goes on, or after it was broken off
 NO_METRICS = ("loss", "runtime", "samples", "per_second", "preparation_time")  # ends of eval_… figures of Trainer
 
 
@@ -17,7 +18,9 @@ class Missing(ValueError):
 
 
 def read_history(folder: Path) -> list[dict]:
-    """The log of a training, from the run's folder or else its latest checkpoint."""
+    """The log of a training: what it has logged so far, else that of the run's folder or of its latest checkpoint."""
+    if (folder / LIVE).is_file():
+        return _drawable(_lines(folder / LIVE))
     checkpoints = [path.parent for path in folder.glob(f"checkpoint-*/{STATE}")]
     checkpoints.sort(key=lambda path: int(path.name.rpartition("-")[2]) if path.name[11:].isdigit() else -1)
     for place in (folder, *reversed(checkpoints)):
@@ -25,10 +28,26 @@ def read_history(folder: Path) -> list[dict]:
             history = _object(place / STATE).get("log_history")
             if not isinstance(history, list) or not all(isinstance(entry, dict) for entry in history):
                 raise ValueError(f"{place / STATE}: log_history must be a list of objects.")
-            if not any("epoch" in entry and {"loss", "eval_loss"} & entry.keys() for entry in history):
-                raise Missing("nothing was logged")
-            return history
+            return _drawable(history)
     raise Missing(f"no {STATE}")
+
+
+def _drawable(history: list[dict]) -> list[dict]:
+    if not any("epoch" in entry and {"loss", "eval_loss"} & entry.keys() for entry in history):
+        raise Missing("nothing was logged")
+    return history
+
+
+def _lines(path: Path) -> list[dict]:
+    """The objects in a file that grows by lines; what has no end of line yet is left out."""
+    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+    try:
+        rows = [json.loads(line) for line in whole.splitlines()]
+    except ValueError as error:
+        raise ValueError(f"{path}: not valid JSON ({error}).") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{path}: every line must hold an object.")
+    return rows
 
 
 def read_point(folder: Path, metric: str) -> tuple[float, float]:

@@ -41,7 +41,9 @@ def test_the_command_parses(task, tmp_path):
 
 def test_only_what_belongs_to_the_task():
     words = Form(SQUAD, model="m", task_name="mrpc", glue_dir="GLUE", train_file="t", level=0.3).words()
-    assert not {"--task_name", "--glue_dir", "--inhibition_level", "--adapter"} & set(words)
+    assert not {"--task_name", "--glue_dir", "--inhibition_level", "--adapter", "--do_eval"} & set(words)
+    assert "--do_eval" in Form(GLUE, task_name="mrpc").words()
+    assert "--do_eval" not in Form(NLG, task_name="e2e", train_file="t").words()
 
 
 @pytest.mark.parametrize("changes,message", [
@@ -96,7 +98,7 @@ def test_start_stop_resume(tmp_path):
     runs.start(made.verb, made.words())
     with pytest.raises(Refused, match="is running"):
         runs.start(made.verb, made.words())
-    wait(runs, lambda: runs.history()[0] or not runs.running)
+    wait(runs, lambda: runs.history()[1] or not runs.running)  # evaluated once
     runs.stop()
     assert "was stopped" in runs.state()
     before, metric = runs.history()
