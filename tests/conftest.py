@@ -1,6 +1,10 @@
 """Shared fixtures: quiet logs, the optional data folder, the optional pretrained MiniLM."""
 
 import os
+
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported, so before anything else
+
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +16,6 @@ from transformers.utils import logging
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 logging.disable_progress_bar()
 
 

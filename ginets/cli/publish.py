@@ -8,7 +8,7 @@ from typer import Argument, Option
 
 EXAMPLES = """
 ginets publish runs/mrpc                            # a folder; nothing leaves this machine
-ginets publish runs/mrpc --to mrpc-gi --repo me/mrpc-gi --private
+ginets publish runs/mrpc --repo me/mrpc-gi --private # the same, now sent
 ginets publish runs/ina --fold --to llama-ina       # InA on Llama as a native model
 ginets publish runs/mtlora --as-lora                # for servers that know LoRA only
 """
@@ -17,7 +17,12 @@ ginets publish runs/mtlora --as-lora                # for servers that know LoRA
 def main(
     run: Annotated[str, Argument(metavar="RUN", help="Folder of a trained model or adapter, or its name on the Hub.")],
     to: Annotated[
-        Path | None, Option(metavar="FOLDER", help="New folder.", show_default="RUN-hub, beside RUN")
+        Path | None,
+        Option(
+            metavar="FOLDER",
+            help="New folder, or that of the same command before.",
+            show_default="RUN-hub, beside RUN",
+        ),
     ] = None,
     repo: Annotated[
         str | None, Option(metavar="USER/NAME", help="Also send it to this repository on the Hub.")
@@ -38,11 +43,14 @@ def main(
     """Write a trained model or adapter as a folder that others can load.
 
     Also without ginets. Without --repo nothing leaves this machine: look at the folder, check it with `ginets verify`.
+    The same command again, with --repo, sends that folder if it is still what the run gives.
     """
     if (private or revision) and not repo:
         raise ValueError("--private and --revision are for --repo; name the repository.")
     if as_lora and fold:
         raise ValueError("--as-lora and --fold exclude each other; give one of them.")
+    from httpx import HTTPError  # what huggingface_hub sends with
+
     from ..hub.publish import check_login, publish, push
 
     if to is None:
@@ -54,6 +62,12 @@ def main(
     for name in files:
         print(f"{(to / name).stat().st_size:>14,}  {name}")
     if repo:
-        print(push(to, repo, private, revision))
+        try:
+            print(push(to, repo, private, revision))
+        except (OSError, RuntimeError, HTTPError) as error:
+            reason = " ".join(str(error).split())
+            raise OSError(
+                f"{to} is complete, sending it failed; the same command sends it again ({reason})."
+            ) from error
     else:
         print(f"{to}: nothing was sent; check it with `ginets verify {to}`")

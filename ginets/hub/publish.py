@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import HfApi, ModelCard
@@ -12,7 +13,7 @@ from ..models.flags import is_flag
 from .flatten import auto_map, code_files, family_of
 from .load import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, ModelSource, find_model, read_weights
 from .published_card import PICTURE, Published, published_card, read_card
-from .verify import CHECKSUMS, files_in, sha256
+from .verify import CHECKSUMS, check_checksums, files_in, read_checksums, sha256
 
 
 OUR_ADAPTERS = "GINETS_"
@@ -37,9 +38,12 @@ def publish(
     A model of ours gets its code, so that `AutoModelFor….from_pretrained(folder, trust_remote_code=True)` loads it
     without ginets. A stock model is written as it is, an adapter as a PEFT adapter.
 
+    A folder that holds just that already is taken for done, so that it can be looked at first and sent later, or sent
+    again.
+
     Args:
         run: folder (or name on the Hub) of a trained model or adapter.
-        folder: new or empty.
+        folder: new, empty, or written by the same call before.
         name: under which the card says it is loaded; default: the name of `folder`.
         as_lora: write an adapter as plain LoRA; only where that is exact.
         fold: write InA on Llama as a native model.
@@ -51,7 +55,8 @@ def publish(
         The files, by their path in `folder`.
 
     Raises:
-        ValueError: `run` cannot be published so; the message says why. Nothing is left of the folder then.
+        ValueError: `run` cannot be published so, or the folder holds something else; the message says why. No folder
+            is made then, and none is changed.
     """
     folder = Path(folder)
     check_target(folder)
@@ -71,14 +76,19 @@ def publish(
         facts.name, facts.license = name or folder.resolve().name, license
         write_card(source, draft, published_card(facts, card))
         write_checksums(draft)
-        if folder.exists():  # and empty
-            folder.rmdir()
-        draft.rename(folder)
+        if (folder / CHECKSUMS).exists():
+            unnamed = published_card(replace(facts, name=folder.resolve().name), card)
+            check_same(draft, folder, str(unnamed))
+            shutil.copyfile(draft / "README.md", folder / "README.md")
+        else:
+            if folder.exists():  # and empty
+                folder.rmdir()
+            draft.rename(folder)
     return files_in(folder)
 
 
 def push(folder: str | Path, repo: str, private: bool = False, revision: str | None = None) -> str:
-    """Send a published folder to the Hub as one commit; returns the address of the repository.
+    """Send a published folder to the Hub as one commit, all or nothing; returns the address of the repository.
 
     Files that are there and not in the folder stay; `verify` names those that do not belong.
 
@@ -113,8 +123,29 @@ def check_login() -> str:
 
 
 def check_target(folder: Path) -> None:
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    """Refuse what is neither new nor empty nor published, before the work."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / CHECKSUMS).is_file()):
         raise ValueError(f"{folder} is there and not empty; give a new folder.")
+    if folder.is_dir() and (wrong := check_checksums(folder, files_in(folder))):
+        raise ValueError(f"{folder} is there, and {wrong[0]}; give a new folder.")
+
+
+def check_same(draft: Path, folder: Path, unnamed: str) -> None:
+    """Refuse a published folder that holds something else than a draft of it.
+
+    Args:
+        unnamed: the card before the model had a name on the Hub.
+    """
+    wanted, found = (read_checksums(each / CHECKSUMS) for each in (draft, folder))
+    if others := sorted(name for name in wanted | found if wanted.get(name) != found.get(name)):
+        raise ValueError(f"{folder} is there and was published from something else: {others[0]}; give a new folder.")
+    card = folder / "README.md"
+    known = ((draft / card.name).read_text(encoding="utf-8"), unnamed)
+    if card.is_file() and card.read_text(encoding="utf-8") not in known:
+        raise ValueError(
+            f"{card} is not the card that would be written now: it was edited, or written for another name or licence; "
+            f"delete it to have it written anew, or send the folder as it is: hf upload USER/NAME {folder} ."
+        )
 
 
 def check_wishes(source: ModelSource, as_lora: bool, fold: bool, onnx: bool) -> None:

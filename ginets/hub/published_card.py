@@ -1,6 +1,7 @@
 """The card of a published model: that of its run, and what a stranger needs: how to load it, limits, licence, citation."""
 
 import re
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,8 +121,8 @@ def read_card(path: str | Path) -> ModelCard:
 
 
 def published_card(facts: Published, card: ModelCard | None) -> ModelCard:
-    """`card`: the one that the run left, if it did."""
-    data = card.data if card else ModelCardData(model_name=facts.name.rpartition("/")[2])
+    """`card`: the one that the run left, if it did; it stays as it is."""
+    data = deepcopy(card.data) if card else ModelCardData(model_name=facts.name.rpartition("/")[2])
     body = LOAD_OF_RUN.sub("", card.text.replace(LOAD, "")).strip() if card else new_body(facts)
     base = facts.base or one_of(data.base_model)
     licence = facts.license or data.license or (base and license_of(base))

@@ -142,14 +142,18 @@ def check_code(folder: Path, files: list[str], config: dict) -> list[str]:
 def check_checksums(folder: Path, files: list[str]) -> list[str]:
     if CHECKSUMS not in files:
         return []
-    lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
-    listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    listed = read_checksums(folder / CHECKSUMS)
     wrong = [f"{name} is missing, {CHECKSUMS} lists it" for name in listed.keys() - set(files)]
     wrong += [
         f"{name} is not in {CHECKSUMS}: it came after publishing" for name in files if name not in {*listed, *FREE}
     ]
     changed = [name for name in files if name in listed and sha256(folder / name) != listed[name]]
     return wrong + [f"{name} was changed after publishing: its SHA-256 is another" for name in changed]
+
+
+def read_checksums(path: Path) -> dict[str, str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
 def sha256(path: Path) -> str:

@@ -1,13 +1,11 @@
 """Published folders: what is in them, what is not, and that their users get the outputs of the run."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 from huggingface_hub import ModelCard
-from peft import get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import BertForSequenceClassification, LlamaForCausalLM
 
@@ -15,57 +13,13 @@ from ginets import BertGIForSequenceClassification, InAConfig, MTLoraConfig
 from ginets.cli import main
 from ginets.hub import probe
 from ginets.hub import publish as module
-from ginets.hub.card import CardFacts, make_card
 from ginets.hub.citation import ENTRIES
 from ginets.hub.flatten import auto_map, code_files
 from ginets.hub.load import load_for_inference
 from ginets.hub.publish import publish
 from ginets.hub.verify import ask_probe
-from ginets.recipes.saved_adapters import save_base_config
 from tests import tiny, words
 from tests.test_package import ROOT
-
-
-LEFT_OVER = ("training_args.bin", "optimizer.pt", "trainer_state.json", "checkpoint-5/model.safetensors", "notes.txt")
-CARD = {"name": "run", "base_model": "org/base", "task_type": "text-classification", "dataset": "GLUE mrpc",
-        "split": "validation", "metrics": {"f1": 0.8125}, "seed": 7, "flags": {"gi_query_side": True},
-        "command": "run_glue.py --seed 7", "curve": "learning_curve.png"}  # fmt: skip
-
-
-def leave(folder):
-    for name in LEFT_OVER:
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(b"x")
-
-
-@pytest.fixture
-def run(tmp_path):
-    """The folder of a run with a gated classifier, in half precision, and its model."""
-    model = tiny.randomise(BertGIForSequenceClassification(tiny.config("bert_gi", num_labels=3, **tiny.BOTH))).eval()
-    folder = tmp_path / "run"
-    model.bfloat16().save_pretrained(folder)
-    words.tokenizer().save_pretrained(folder)
-    make_card(CardFacts(**CARD)).save(folder / "README.md")
-    (folder / "learning_curve.png").write_bytes(b"png")
-    leave(folder)
-    return folder, model
-
-
-@pytest.fixture
-def adapted(tmp_path):
-    """Makes the folder of a run with an adapter, as the recipes leave it; returns it and the live model."""
-
-    def make(base, adapter_config):
-        base.save_pretrained(tmp_path / "base")
-        words.tokenizer().save_pretrained(tmp_path / "base")
-        model = get_peft_model(base, adapter_config).eval()
-        model.peft_config["default"].base_model_name_or_path = str(tmp_path / "base")
-        model.save_pretrained(tmp_path / "run")
-        save_base_config(model, tmp_path / "run")
-        leave(tmp_path / "run")
-        return tmp_path / "run", model
-
-    return make
 
 
 def outputs(model) -> torch.Tensor:
@@ -271,41 +225,25 @@ def test_adapter_that_cannot_be_published_so(adapted, tmp_path, capsys):
     refused(tmp_path, capsys, "onnx is for complete encoders", folder, "--onnx")
 
 
-class Hub:
-    """Stands for `HfApi`: notes what would be sent."""
-
-    calls, private = [], True
-
-    def repo_info(self, repo):
-        return SimpleNamespace(private=self.private)
-
-    def __getattr__(self, name):
-        return lambda *arguments, **options: self.calls.append((name, arguments, options)) or {"name": "me"}
-
-
-def test_only_repo_sends(run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(module, "HfApi", Hub)
-    monkeypatch.setattr(Hub, "calls", [])
+def test_only_repo_sends(run, tmp_path, hub, capsys):
     assert main(["publish", str(run[0])]) == 0
-    assert not Hub.calls and "nothing was sent" in capsys.readouterr().out
+    assert not hub.calls and "nothing was sent" in capsys.readouterr().out
     assert (tmp_path / "run-hub" / "config.json").is_file()
     arguments = ["--to", tmp_path / "two", "--repo", "me/mine", "--private", "--revision", "v1"]
     assert main(["publish", *(str(argument) for argument in (run[0], *arguments))]) == 0
-    names = [name for name, *_ in Hub.calls]
+    names = [name for name, *_ in hub.calls]
     assert names == ["whoami", "create_repo", "create_branch", "upload_folder"]
-    assert Hub.calls[1][1:] == (("me/mine",), {"private": True, "exist_ok": True})
-    sent = Hub.calls[3][2]
+    assert hub.calls[1][1:] == (("me/mine",), {"private": True, "exist_ok": True})
+    sent = hub.calls[3][2]
     assert (sent["repo_id"], sent["folder_path"], sent["revision"]) == ("me/mine", str(tmp_path / "two"), "v1")
     assert "https://huggingface.co/me/mine" in capsys.readouterr().out
 
 
-def test_what_is_to_be_private_is_not_sent_to_a_public_repository(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "HfApi", Hub)
-    monkeypatch.setattr(Hub, "calls", [])
-    monkeypatch.setattr(Hub, "private", False)
+def test_what_is_to_be_private_is_not_sent_to_a_public_repository(tmp_path, hub, monkeypatch):
+    monkeypatch.setattr(hub, "private", False)
     with pytest.raises(ValueError, match="'me/mine' is there and public, nothing was sent"):
         module.push(tmp_path, "me/mine", private=True)
-    assert [name for name, *_ in Hub.calls] == ["create_repo"]
+    assert [name for name, *_ in hub.calls] == ["create_repo"]
     assert module.push(tmp_path, "me/mine") == "https://huggingface.co/me/mine"
 
 
