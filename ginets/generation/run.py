@@ -1,27 +1,20 @@
 """A file of texts for a list of prompts: planned, written by workers, resumable."""
 
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from .batches import BATCH_TOKENS, plan
 from .decoding import Decoding
+from .fingerprint import digest, fingerprints
 from .journal import Journal
 from .prompts import Prompt
 from .workers import Batch, Workers
 from .writer import load_writer
-
-
-ENDS = 1 << 20  # bytes at each end of a file that tell it from others
-# what says which model there is, a change of `inhibition_level` too
-FILES = ("*.safetensors", "config.json", "adapter_config.json", "generation_config.json", "base/config.json")
 
 
 def generate_file(
@@ -53,7 +46,7 @@ def generate_file(
         ValueError: an argument is out of range, or the model cannot be loaded.
     """
     batches = plan([len(each.ids) for each in prompts], decoding.max_new_tokens, decoding.num_beams, batch_size, batch_tokens)  # fmt: skip
-    settings = {"model": str(model), "weights": fingerprint(model), "dtype": dtype, "prompts": digest(prompts)}
+    settings = {"model": str(model), **fingerprints(str(model)), "dtype": dtype, "prompts": digest(prompts)}
     settings |= asdict(decoding)
     if decoding.sample:  # draws depend on what is in a batch
         settings |= {"batch_size": batch_size, "batch_tokens": batch_tokens}
@@ -76,23 +69,3 @@ def generate_file(
 def batch_seed(seed: int, number: int) -> int:
     """Of a batch's own, so that its draws do not depend on which process writes it, and after what."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-
-
-def digest(prompts: Sequence[Prompt]) -> str:
-    """Names the prompts with their ids: the data, the tokenizer and the template."""
-    content = json.dumps([(each.id, list(each.ids)) for each in prompts])
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def fingerprint(model: str) -> str | None:
-    """Names the model in a local folder by both ends of each file, so that another one is noticed; else None."""
-    files = sorted(path for pattern in FILES for path in Path(model).glob(pattern))
-    sums = hashlib.sha256()
-    for path in files:
-        size = path.stat().st_size
-        sums.update(f"{path.name} {size} ".encode())
-        with open(path, "rb") as file:
-            sums.update(file.read(ENDS))
-            file.seek(max(0, size - ENDS))
-            sums.update(file.read(ENDS))
-    return sums.hexdigest()[:16] if files else None
