@@ -7,6 +7,7 @@ import urllib.request
 import pytest
 
 from ginets.ui.page import opened
+from tests.recipes.glue_fixtures import make_model, make_sst2
 from tests.serve.models import alone
 
 
@@ -165,6 +166,32 @@ def test_training_shows_the_command_and_runs_nothing(visit):
     page.get_by_label("Further options").fill("--colour blue")
     page.get_by_role("button", name="Check").click()
     assert "Unknown arguments: --colour blue" in said(page, "[role=alert]")
+
+
+def test_training_started_stopped_resumed(zoo, visit, tmp_path):
+    """With a curve before there is any checkpoint, and for whoever opens the page later, too."""
+    data = make_sst2(tmp_path / "glue", rows=16)
+    with opened([f"cls={zoo['cls']}"], port=0, enable_training=True) as url:
+        page = visit("Training", at=url)
+        page.get_by_label("Model to start from").fill(str(make_model(tmp_path / "model")))
+        page.get_by_label("Data set by name").click()
+        page.get_by_role("option", name="sst2", exact=True).click()
+        page.get_by_label("Folder with the GLUE files").fill(str(data))
+        page.get_by_label("Further options").fill("--use_cpu --save_strategy no --logging_steps 2 --max_steps 1000000")
+        page.get_by_label("Folder of the run").fill(str(tmp_path / "run"))
+        page.wait_for_function("folder => document.querySelector('.cm-content').innerText.includes(folder)", arg=str(tmp_path / "run"))  # fmt: skip
+        state, curve = page.locator(".lead:visible"), "img[alt^='Loss and']:visible"
+        for button, words in (("Start", "Training is running."), ("Resume", "Training is running.")):
+            page.get_by_role("button", name=button, exact=True).click()
+            state.filter(has_text=words).last.wait_for()
+            page.locator(curve).first.wait_for()
+            if button == "Start":
+                later = visit("Training", at=url)
+                later.locator(curve).first.wait_for()
+                assert not list(tmp_path.glob("run/checkpoint-*"))
+            page.get_by_role("button", name="Stop", exact=True).click()
+            state.filter(has_text="Training was stopped").last.wait_for()
+        assert (tmp_path / "run" / "page.log").read_text().count("\n$ ginets glue ") == 2
 
 
 def test_phone(visit):
