@@ -43,6 +43,6 @@ def in_one_line(program: str, debug: bool = False) -> Iterator[None]:
 
 def is_about_input(error: Exception) -> bool:
     """Whether the user can mend it: the package raises these, and `FlagError`, for what it was given."""
-    from huggingface_hub.errors import StrictDataclassError
+    from huggingface_hub.errors import HTTPError, StrictDataclassError  # HTTPError: no network, among others
 
-    return isinstance(error, (ImportError, OSError, TypeError, ValueError, StrictDataclassError))
+    return isinstance(error, (ImportError, OSError, TypeError, ValueError, HTTPError, StrictDataclassError))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from huggingface_hub.errors import HTTPError
 
 from ginets.cli import main
 from ginets.cli.app import APP, SECTIONS
@@ -124,6 +125,7 @@ def raising(error: Exception):
     (FlagError("inhibition_level", 1.5, "0 <= p < 1"), 2, "error: config flag `inhibition_level` is 1.5; allowed: 0 <= p < 1."),
     (ValueError("two\nlines"), 2, "error: two lines"),
     (ImportError("`x` is not installed"), 2, "error: `x` is not installed"),
+    (HTTPError("no route to host"), 2, "error: no route to host"),
     (KeyError("x"), 1, "unexpected KeyError: 'x' (--debug shows where"),
     (RuntimeError("shapes"), 1, "unexpected RuntimeError: shapes"),
 ])  # fmt: skip
