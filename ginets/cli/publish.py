@@ -1,9 +1,12 @@
 """`ginets publish RUN`: a trained model or adapter as a folder for its users, and with `--repo` to the Hub."""
 
+import json as as_json
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
+
+from .command import Json
 
 
 EXAMPLES = """
@@ -39,6 +42,7 @@ def main(
     license: Annotated[
         str | None, Option(metavar="NAME", help="Licence of the base.", show_default="what its card says")
     ] = None,
+    json: Json = False,
 ) -> None:
     """Write a trained model or adapter as a folder that others can load.
 
@@ -49,7 +53,7 @@ def main(
         raise ValueError("--private and --revision are for --repo; name the repository.")
     if as_lora and fold:
         raise ValueError("--as-lora and --fold exclude each other; give one of them.")
-    from httpx import HTTPError  # what huggingface_hub sends with
+    from huggingface_hub.errors import HTTPError  # whichever client it sends with
 
     from ..hub.publish import check_login, publish, push
 
@@ -59,15 +63,18 @@ def main(
     if repo:
         check_login()  # before the work
     files = publish(run, to, name=repo, as_lora=as_lora, fold=fold, onnx=onnx, base_model=base_model, license=license)
-    for name in files:
-        print(f"{(to / name).stat().st_size:>14,}  {name}")
+    sizes, address = {name: (to / name).stat().st_size for name in files}, None
+    if not json:
+        print("".join(f"{size:>14,}  {name}\n" for name, size in sizes.items()), end="")
     if repo:
         try:
-            print(push(to, repo, private, revision))
+            address = push(to, repo, private, revision)
         except (OSError, RuntimeError, HTTPError) as error:
             reason = " ".join(str(error).split())
             raise OSError(
                 f"{to} is complete, sending it failed; the same command sends it again ({reason})."
             ) from error
+    if json:
+        print(as_json.dumps({"folder": str(to), "files": sizes, "address": address}, indent=2, ensure_ascii=False))
     else:
-        print(f"{to}: nothing was sent; check it with `ginets verify {to}`")
+        print(address or f"{to}: nothing was sent; check it with `ginets verify {to}`")

@@ -1,8 +1,10 @@
 """Publishing a second time: what was sent in vain is sent again, what was looked at is sent later, nothing else is."""
 
-import httpx
+import json
+
 import pytest
 import torch
+from huggingface_hub.errors import HTTPError
 from transformers import LlamaForCausalLM
 
 from ginets import InAConfig, MTLoraConfig
@@ -18,7 +20,7 @@ def send(*arguments) -> int:
 
 
 @pytest.mark.parametrize("error", [
-    httpx.ConnectError("no route"), OSError("503 Server Error\n\nbusy"), RuntimeError("Error while uploading 'x'"),
+    HTTPError("no route"), OSError("503 Server Error\n\nbusy"), RuntimeError("Error while uploading 'x'"),
 ])  # fmt: skip
 def test_the_same_command_sends_again(error, run, tmp_path, hub, monkeypatch, capsys):
     class Broken(hub):
@@ -36,6 +38,17 @@ def test_the_same_command_sends_again(error, run, tmp_path, hub, monkeypatch, ca
     assert hub.calls[-1][0] == "upload_folder" and hub.calls[-1][2]["folder_path"] == str(tmp_path / "out")
     assert before == {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in before}
     assert not list(tmp_path.glob(".out-*"))
+
+
+def test_json(run, tmp_path, hub, capsys):
+    """Nothing else is printed, so that a program may read it."""
+    out = tmp_path / "out"
+    for more, address in ((["--repo", "me/mine"], "https://huggingface.co/me/mine"), ([], None)):
+        out = out.with_name(f"out{len(more)}")
+        assert main(["publish", str(run[0]), "--to", str(out), "--json", *more]) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert said["folder"] == str(out) and said["address"] == address
+        assert said["files"] == {name: (out / name).stat().st_size for name in files_in(out)}
 
 
 def test_looked_at_first_and_sent_later(run, tmp_path, hub):
