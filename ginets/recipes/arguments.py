@@ -13,6 +13,7 @@ from math import inf
 from typing import Literal
 
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.integrations import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from .recipe_files import ArgumentsError, expand
@@ -32,6 +33,17 @@ def check_range(name: str, value: float | None, least: float, largest: float = i
     if value is not None and not least <= value <= largest:
         allowed = f"at least {least}" if largest == inf else f"{least} to {largest}"
         raise ArgumentsError(f"--{name} is {value}; allowed: {allowed}.")
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Raise `ArgumentsError` for one that the `Trainer` would stop at, once data and weights have been read."""
+    for name in names:
+        if name not in INTEGRATION_TO_CALLBACK:
+            known = ", ".join(INTEGRATION_TO_CALLBACK)
+            raise ArgumentsError(f"--report_to is {name!r}; allowed: none, all, {known}.")
+        # transformers does not say of flyte whether it is there
+        if name != "flyte" and name not in get_available_reporting_integrations():
+            raise ArgumentsError(f"--report_to is {name!r}, and its package is not installed.")
 
 
 def option(help: str, default=None, **more):
@@ -139,6 +151,7 @@ class RecipeTrainingArguments(TrainingArguments):
         if self.load_best_model_at_end is None:
             self.load_best_model_at_end = evaluates and self.save_strategy != SaveStrategy.NO
         super().__post_init__()
+        check_trackers(self.report_to)
 
 
 def parse(

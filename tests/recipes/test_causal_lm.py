@@ -16,7 +16,9 @@ from transformers import (
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
     T5Config,
+    TrainerCallback,
 )
+from transformers.integrations import INTEGRATION_TO_CALLBACK
 
 import ginets
 from ginets.data.segments import IGNORED, Segment, encode
@@ -129,6 +131,21 @@ def test_packing_trains_on_the_same_rows_and_other_lengths(place, tmp_path):
     figures = main(words(place, tmp_path / "packed", "--packing", "--max_seq_length", "30", epochs=60))
     assert figures["train_samples"] == 8  # 30 rows of 7 tokens, four in each block of 30
     assert figures["eval_perplexity"] < 6
+
+
+def test_a_packed_step_has_the_loss_of_its_rows(place, tmp_path):
+    """As the recipe runs it: neither a mask nor a cache of the `Trainer`'s lets the rows of a block read each other."""
+    model = AutoModelForCausalLM.from_pretrained(place / "llama")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.3)
+    model.save_pretrained(tmp_path / "loud")  # attention that matters
+    make_tokenizer(begin=True).save_pretrained(tmp_path / "loud")
+    losses = []
+    once = ["--per_device_train_batch_size", 30, "--max_steps", 1, "--eval_strategy", "no", "--save_strategy", "no"]
+    for more in ([], ["--packing", "--max_seq_length", 32]):
+        losses.append(main(words(place, tmp_path / "out", *once, *more, model=tmp_path / "loud"))["train_loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
 def test_packing_is_refused_where_rows_would_read_each_other(place, tmp_path, capsys):
@@ -258,6 +275,8 @@ BAD = {
     "unknown metric": (["--metric_for_best_model", "bleu"], "'bleu'; here it can be perplexity, loss"),
     "no such file": (["--train_file", "gone.csv"], "gone.csv"),
     "unknown argument": (["--doc_stride", "3"], "unknown arguments: --doc_stride 3"),
+    "unknown tracker": (["--report_to", "notebook"], "--report_to is 'notebook'; allowed: none, all, "),
+    "tracker that is not there": (["--report_to", "dagshub"], "--report_to is 'dagshub', and its package is not installed"),
     "rate of a head": (["--classifier_lr", "1e-3"], "--classifier_lr is for models with a head for a task"),
     "base beside an adapter": (["--adapter", "lora", "--train_base"], "--train_base is for runs without --adapter"),
 }  # fmt: skip
@@ -283,6 +302,21 @@ def test_models_that_do_not_write_are_refused_before_weights_are_read(config, sa
     with pytest.raises(SystemExit) as caught:
         main(words(place, tmp_path / "out", *more, model=tmp_path / "model"))
     assert caught.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_figures_go_to_a_tracker(place, tmp_path, monkeypatch):
+    """Those of `--report_to`: a stand-in for one of them sees losses and the figures of the evaluation."""
+    seen = []
+
+    class Tracker(TrainerCallback):
+        def on_log(self, args, state, control, logs, **more):
+            seen.append(logs)
+
+    monkeypatch.setitem(INTEGRATION_TO_CALLBACK, "flyte", Tracker)
+    main(words(place, tmp_path / "silent", epochs=1))
+    assert not seen
+    main(words(place, tmp_path / "out", "--report_to", "flyte", epochs=1))
+    assert any("loss" in logs for logs in seen) and any("eval_perplexity" in logs for logs in seen)
 
 
 def test_a_tokenizer_without_an_end_token_is_refused(place, tmp_path, capsys):
