@@ -17,6 +17,7 @@ from ginets.recipes.squad import parse_all as parse_squad
 from ginets.recipes.train import COMMANDS
 from tests.recipes import squad_fixtures
 from tests.recipes.glue_fixtures import make_model, make_sst2
+from tests.tiny_language import MODELS
 
 
 EIGHT = ("cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb")
@@ -136,6 +137,21 @@ def test_recipe_of_a_language_model(name):
         assert recipe.split("/")[1].removeprefix(f"{data_args.task_name}-").upper() in (
             fields.get("structure", data_args.task_name.upper()),
         )
+
+
+@pytest.mark.parametrize("name", [f"{task}/{name}" for task in LANGUAGE for name in list_recipes(task)])
+def test_a_recipe_of_a_language_model_fits_its_architecture(name):
+    """On a tiny model of its family: every module that it names is there and gets an adapter."""
+    task, _, recipe = name.partition("/")
+    model_args, adapter_args, *_ = COMMANDS[task].parse_all(expand(["--recipe", recipe, "--use_cpu"], task))
+    family = next(each for each in ("gpt2", "llama", "bloom") if each in model_args.model_name_or_path.lower())
+    model_class, config = MODELS[family]
+    model = attach(model_class(config), make_config(adapter_args, 100, CAUSAL_LM))
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    for target in adapter_args.fields["target_modules"]:
+        places = {name.rpartition(f".{target}.")[0] for name in trained if f".{target}." in name}
+        assert len(places) == 2, target  # layers
+    assert all(any(f".{target}." in name for target in adapter_args.fields["target_modules"]) for name in trained)
 
 
 @pytest.mark.parametrize("name", ["ina/bert-large-uncased-p0.3", "gimlp/bert-large-cased-v2"])
