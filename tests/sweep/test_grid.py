@@ -4,6 +4,7 @@ import pytest
 
 from ginets.recipes.arguments import ArgumentsError
 from ginets.recipes.commands import COMMANDS
+from ginets.sweep.cell import command_of
 from ginets.sweep.grid import load
 
 from .sweeps import GRID, make, write
@@ -118,3 +119,16 @@ def test_the_example(tmp_path):
     assert len(sweep.cells) == 15
     for cell in sweep.cells[::3]:
         COMMANDS[cell.command].parse_quietly(["--output_dir", str(tmp_path), *cell.words()])
+
+
+def test_a_task_of_language_models(tmp_path):
+    """A command of two words, with several files and weights."""
+    places = {"model_name_or_path": "m", "train_file": ["a.jsonl", "b c.jsonl"]}
+    arguments = {"do_train": True, "weights": [2, 1], "use_cpu": True}
+    sweep, store = make(tmp_path, command="train instruct", places=places, arguments=arguments)
+    for cell in sweep.cells:
+        *start, folder = command_of(cell, store)[:6]
+        assert start == ["-m", "ginets.cli", "train", "instruct", "--output_dir"] and cell.name in folder
+        _, adapter_args, _, data_args, _ = COMMANDS[sweep.command].parse_quietly(command_of(cell, store)[4:])
+        assert data_args.train_file == places["train_file"] and data_args.weights == [2, 1]
+        assert adapter_args.adapter == cell.variant["method"]
