@@ -104,7 +104,9 @@ def report_table(options, cell: Callable[[int, str], dict], variants: dict[str, 
 
 
 def mean_and_deviation(values: list[float]) -> dict[str, float]:
-    return {"mean": round(statistics.mean(values), 4), "sd": round(statistics.stdev(values), 4)}
+    """Of one value there is no deviation."""
+    deviation = {"sd": round(statistics.stdev(values), 4)} if len(values) > 1 else {}
+    return {"mean": round(statistics.mean(values), 4), **deviation}
 
 
 def check_variants(given: Sequence[str], known: dict) -> None:
