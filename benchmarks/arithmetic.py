@@ -137,6 +137,16 @@ def read(file: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
+def count_calculations(problems: dict[int, Path]) -> dict[str, dict[str, int]]:
+    """Different ones by split: many problems have the same in other words, so a test set is smaller than it looks."""
+    return {
+        f"{steps} steps": {
+            split: len({row["answer"] for row in read(folder / f"{split}.jsonl")}) for split in ("train", "test")
+        }
+        for steps, folder in problems.items()
+    }
+
+
 def accuracy_of_new(problems: Path, details: Path) -> float:
     """Of the one-step problems whose numbers were not trained on in the other order either."""
     trained = {calculation(row) for row in read(problems / "train.jsonl")}
@@ -219,7 +229,8 @@ def main():
     problems = write_problems(options)
     with ThreadPoolExecutor(options.workers) as pool:
         list(pool.map(partial(make_base, options, problems), options.seeds))
-    more = {"gsm8k": gsm8k(options)} if options.gsm8k else {}
+    more = {"calculations": count_calculations(problems)}
+    more |= {"gsm8k": gsm8k(options)} if options.gsm8k else {}
     report_table(options, partial(cell, options, problems), VARIANTS, SCORES, **more)
 
 
