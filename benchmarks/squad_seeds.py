@@ -34,7 +34,7 @@ VARIANTS = {
     "stock": ([], FULL_RATE),
     "gi-0.3": (GATES, FULL_RATE),
     "lora": (LORA, ADAPTER_RATE),
-    "lora-slow": (LORA, 1e-3),  # on SQuAD 2.0 the rate of the others makes LoRA diverge
+    "lora-slow": (LORA, 1e-3),  # on SQuAD 2.0 the rate of the others is too high for LoRA
     **{f"ina-{level}": (ina(level), ADAPTER_RATE) for level in (0.1, 0.3, 0.9)},
 }
 SCORES = (
