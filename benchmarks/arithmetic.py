@@ -16,13 +16,12 @@ the learning rates of the variants were not searched. The first variant is the o
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from cells import check_variants, peak_memory, report_table
+from cells import check_variants, kept, peak_memory, report_table
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
@@ -46,18 +45,6 @@ VARIANTS = {
 BASE = ["--learning_rate", "5e-3", "--weight_decay", "1", "--adam_beta2", "0.98"]
 SCORES = ("two_step", "one_step", "one_step_new")
 GINETS = [sys.executable, "-m", "ginets.cli"]
-
-
-def kept(folder: Path, make: Callable[[], dict]) -> dict:
-    """What `make` returns, from `figures.json` if it was made before."""
-    file = folder / "figures.json"
-    if not file.exists():
-        figures = make()
-        folder.mkdir(parents=True, exist_ok=True)
-        partial_file = file.with_suffix(".part")
-        partial_file.write_text(json.dumps(figures), encoding="utf-8")
-        partial_file.replace(file)
-    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def write_problems(options) -> dict[int, Path]:

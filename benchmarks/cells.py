@@ -39,18 +39,28 @@ def run(script: str, name: str, words: Sequence, places: Sequence, work: str, sc
         scores: names without `eval_`; those that the run gives are kept.
     """
     words, folder = [str(word) for word in words], folder_of(name, words, work)
-    kept = folder / "figures.json"
-    if not kept.exists():
+
+    def make() -> dict:
         memory = peak_memory([sys.executable, str(ROOT / script), *places, "--output_dir", str(folder), *words])
         results = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
         figures = {score: results[f"eval_{score}"] for score in scores if f"eval_{score}" in results}
         figures |= {each: value for each, value in results.items() if "trainable_parameters" in each}
         figures |= {"train_loss": results["train_loss"], "train_seconds": round(results["train_runtime"])}
-        figures["peak_memory_mib"] = memory
-        partial = kept.with_suffix(".part")
+        return figures | {"peak_memory_mib": memory}
+
+    return kept(folder, make)
+
+
+def kept(folder: Path, make: Callable[[], dict]) -> dict:
+    """What `make` returns, from `figures.json` if it was made before."""
+    file = folder / "figures.json"
+    if not file.exists():
+        figures = make()
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".part")
         partial.write_text(json.dumps(figures), encoding="utf-8")
-        partial.replace(kept)
-    return json.loads(kept.read_text(encoding="utf-8"))
+        partial.replace(file)
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def folder_of(name: str, words: Sequence, work: str) -> Path:

@@ -17,7 +17,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from cells import check_variants, peak_memory, report_table
+from cells import check_variants, kept, peak_memory, report_table
 from tokenizers import ByteLevelBPETokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast, set_seed
 
@@ -80,12 +80,14 @@ def make_start(options) -> Path:
 
 
 def cell(options, start: Path, seed: int, variant: str) -> dict[str, float]:
-    """Train, decode, score; the figures of one cell, read from its folder if it has been done before."""
-    added, rate = VARIANTS[variant]
-    folder, data = Path(options.work) / f"{variant}-{seed}", Path(options.data_dir)
-    kept = folder / "figures.json"
-    if kept.exists():
-        return json.loads(kept.read_text(encoding="utf-8"))
+    """The figures of one cell, read from its folder if it has been done before."""
+    folder = Path(options.work) / f"{variant}-{seed}"
+    return kept(folder, lambda: train_and_score(options, start, folder, seed, *VARIANTS[variant]))
+
+
+def train_and_score(options, start: Path, folder: Path, seed: int, added: list[str], rate: float) -> dict[str, float]:
+    """Train, decode, score."""
+    data = Path(options.data_dir)
     ginets = [sys.executable, "-m", "ginets.cli"]
     memory = peak_memory([
         *ginets, "train", "nlg", "--task_name", "e2e", "--model_name_or_path", str(start), "--output_dir", str(folder),
@@ -101,9 +103,7 @@ def cell(options, start: Path, seed: int, variant: str) -> dict[str, float]:
     )
     results = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
     figures = json.loads(scored.stdout) | {"perplexity": results["eval_perplexity"], "peak_memory_mib": memory}
-    figures |= {name: value for name, value in results.items() if "trainable_parameters" in name}
-    kept.write_text(json.dumps(figures), encoding="utf-8")
-    return figures
+    return figures | {name: value for name, value in results.items() if "trainable_parameters" in name}
 
 
 def main():

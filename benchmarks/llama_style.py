@@ -9,12 +9,11 @@ the queries and values of all layers, α = 16, and one learning rate, which was 
 others are compared to.
 """
 
-import json
 import random
 from functools import partial
 from pathlib import Path
 
-from cells import report_table
+from cells import kept, report_table
 
 from ginets.data.segments import Segment
 from ginets.recipes.adapted import AdapterArguments
@@ -75,12 +74,13 @@ def load(data_args, splits, tokenizer, **_):
 
 
 def cell(options, seed: int, variant: str) -> dict[str, float]:
-    """The figures of one training."""
-    (adapter, fields, flags), rate = VARIANTS[variant]
+    """The figures of one training, read from its folder if it has been done before."""
     folder = Path(options.work) / f"{variant}-{seed}"
-    kept = folder / "figures.json"
-    if kept.exists():
-        return json.loads(kept.read_text(encoding="utf-8"))
+    return kept(folder, lambda: train(options, folder, seed, *VARIANTS[variant]))
+
+
+def train(options, folder: Path, seed: int, change: tuple, rate: float) -> dict[str, float]:
+    adapter, fields, flags = change
     training_args = RecipeTrainingArguments(
         output_dir=str(folder), do_train=rate > 0, do_eval=True, eval_strategy="no", save_strategy="no", use_cpu=True,
         per_device_train_batch_size=16, learning_rate=rate, num_train_epochs=3, warmup_steps=0.05, seed=seed,
@@ -94,9 +94,7 @@ def cell(options, seed: int, variant: str) -> dict[str, float]:
         training_args, GateArguments(**flags), "", adapter_args,
     )  # fmt: skip
     figures = {"perplexity": results["eval_perplexity"]}
-    figures |= {name: value for name, value in results.items() if "trainable_parameters" in name}
-    kept.write_text(json.dumps(figures), encoding="utf-8")
-    return figures
+    return figures | {name: value for name, value in results.items() if "trainable_parameters" in name}
 
 
 def main():
