@@ -14,6 +14,7 @@ from .locks import HEARTBEAT
 
 
 GLANCE = 0.1  # seconds between two looks at it
+FIRST_GLANCE = 0.005  # from here to `GLANCE` they double: a process that ends soon is seen as well
 PATIENCE = 10.0  # seconds from the request to end to the end by force
 
 
@@ -48,14 +49,15 @@ def execute(
             start_new_session=True,
         )
     try:
-        due, peak = start, 0
+        due, peak, glance = start, 0, FIRST_GLANCE
         while not (ended := look(process, start)):
             peak = memory(process.pid) or peak
             if time.monotonic() >= due:
                 beat(process.pid)
                 due += HEARTBEAT
-            if stop.wait(GLANCE):
+            if stop.wait(glance):
                 return end(process, start)
+            glance = min(2 * glance, GLANCE)
         return replace(ended, peak_memory_mib=peak) if peak else ended
     except BaseException:
         end(process, start)
@@ -73,12 +75,12 @@ def look(process: subprocess.Popen, start: float) -> Ended | None:
 
 
 def memory(pid: int) -> int:
-    """Its peak so far in MiB, 0 where that cannot be read. (What `wait4` gives counts our own size before `exec`, too.)"""
+    """Its peak so far in MiB, rounded up, 0 where that cannot be read. (`wait4` counts our own size before `exec`, too.)"""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:
         return 0
-    return next((int(line.split()[1]) // 2**10 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+    return next((-(-int(line.split()[1]) // 2**10) for line in status.splitlines() if line.startswith("VmHWM")), 0)
 
 
 def end(process: subprocess.Popen, start: float) -> Ended:
