@@ -29,7 +29,7 @@ def trained(options, scope: str, level: float):
     """The model of a cell."""
     words = [
         *("--task_name", options.task, "--do_train", "--do_eval", "--eval_strategy", "no", "--save_strategy", "no"),
-        *("--load_best_model_at_end", "false", "--disable_tqdm", "true", "--seed", options.seed, "--bf16"),
+        *("--load_best_model_at_end", "false", "--disable_tqdm", "true", "--seed", options.seed),
         *("--learning_rate", options.learning_rate, "--num_train_epochs", options.epochs, "--warmup_steps", "0.06"),
         *("--per_device_train_batch_size", options.batch_size, "--per_device_eval_batch_size", options.batch_size),
         *("--gi_query_side", "--gi_key_side", "--inhibition_level", level, "--inhibition_scope", scope),

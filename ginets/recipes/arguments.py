@@ -6,12 +6,14 @@
 
 # ruff: noqa: RUF009 — `option` and `switch` are `dataclasses.field` with a help text
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from math import inf
 from typing import Literal
 
+import torch
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.integrations import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
@@ -19,6 +21,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 from .recipe_files import ArgumentsError, expand
 
 
+logger = logging.getLogger(__name__)
 TASK_METRIC = "task"
 # the least and the largest value of numbers that would otherwise fail in the middle of a run
 RANGES = {
@@ -44,6 +47,12 @@ def check_trackers(names: Sequence[str]) -> None:
         # transformers does not say of flyte whether it is there
         if name != "flyte" and name not in get_available_reporting_integrations():
             raise ArgumentsError(f"--report_to is {name!r}, and its package is not installed.")
+
+
+def emulates_bfloat16() -> bool:
+    """Whether products of bfloat16 matrices have no instructions on this processor: then they take tens of times longer."""
+    backend = torch.backends.mkldnn
+    return backend.is_available() and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def option(help: str, default=None, **more):
@@ -152,6 +161,10 @@ class RecipeTrainingArguments(TrainingArguments):
             self.load_best_model_at_end = evaluates and self.save_strategy != SaveStrategy.NO
         super().__post_init__()
         check_trackers(self.report_to)
+        if self.bf16 and self.device.type == "cpu" and emulates_bfloat16():
+            logger.warning(
+                "--bf16: this processor has no bfloat16; float32, without it, takes a fraction of the time."
+            )
 
 
 def parse(

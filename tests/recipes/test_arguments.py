@@ -2,11 +2,14 @@
 
 import dataclasses
 import json
+import platform
+from pathlib import Path
 
 import pytest
 from transformers import TrainingArguments
 
 from ginets.models.flags import GateFlags, InAFlags, flag_names
+from ginets.recipes import arguments
 from ginets.recipes.arguments import (
     ArgumentsError,
     GateArguments,
@@ -113,3 +116,21 @@ def test_bad_command_line_is_one_line_and_code_2(words, capsys):
     assert caught.value.code == 2
     error = capsys.readouterr().err
     assert error.startswith("run_glue: error: ") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("words", "emulated", "warned"), [
+    (["--bf16", "--use_cpu"], True, True), (["--bf16", "--use_cpu"], False, False), (["--use_cpu"], True, False),
+])  # fmt: skip
+def test_bfloat16_that_is_slow_is_warned_of(monkeypatch, caplog, words, emulated, warned):
+    monkeypatch.setattr(arguments, "emulates_bfloat16", lambda: emulated)
+    monkeypatch.setattr(arguments.logger, "propagate", True)
+    parse(TYPES, words)
+    assert ("this processor has no bfloat16" in caplog.text) == warned
+
+
+def test_what_the_processor_has_is_known():
+    """Linux lists its features: without AVX-512 oneDNN has no product of bfloat16 on an x86."""
+    info = Path("/proc/cpuinfo")
+    if platform.machine() != "x86_64" or not info.exists():
+        pytest.skip("only on x86 with Linux")
+    assert arguments.emulates_bfloat16() == ("avx512bw" not in info.read_text())
