@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from .command import add_verb, new_app
+from .command import Json, add_verb, new_app
 
 
 EXAMPLES = """
@@ -38,17 +38,17 @@ def run(
 
     Exit code 0 if all runs are there, 1 if not, 128 + n if stopped by signal n.
     """
-    options = SimpleNamespace(tasks=tasks, workers=workers, threads=threads, retries=retries, ray=None)
+    options = SimpleNamespace(tasks=tasks, workers=workers, threads=threads, retries=retries, ray=None, json=False)
     from .bench_actions import open_results, run_all
 
     return run_all(open_results(file, places, base, name), options)
 
 
-def status(file: File, name: Name = None, base: Base = None) -> None:
+def status(file: File, name: Name = None, base: Base = None, json: Json = False) -> None:
     """Say how many runs are there, of the tuning and of each task."""
     from .bench_actions import open_results, print_status
 
-    print_status(open_results(file, None, base, name))
+    print_status(open_results(file, None, base, name), json)
 
 
 def report(file: File, name: Name = None, base: Base = None) -> None:

@@ -52,17 +52,22 @@ def run_all(results: Results, options: SimpleNamespace) -> int:
     return max(codes)
 
 
-def print_status(results: Results) -> None:
-    """A line for the tuning and one for each task and seed."""
-    there, cells = results.count(results.leaderboard.tuning(results.folder).cells)
-    print(f"tuning on {results.leaderboard.tuning_task}: {there} of {cells} runs")
-    if there < cells:
-        return
-    for name in results.leaderboard.tasks:
-        cells = results.leaderboard.task(results.folder, name, results.rates).cells
-        for seed in results.leaderboard.seeds:
+def print_status(results: Results, as_json: bool = False) -> None:
+    """Runs that are there of the tuning and of each task and seed; those of tasks depend on the rates that it chooses."""
+    board = results.leaderboard
+    there, cells = results.count(board.tuning(results.folder).cells)
+    state = {"tuning": {"task": board.tuning_task, "done": there, "runs": cells}, "tasks": []}
+    for name in board.tasks if there == cells else ():
+        cells = board.task(results.folder, name, results.rates).cells
+        for seed in board.seeds:
             there, count = results.count([cell for cell in cells if cell.seed == seed])
-            print(f"{name}, seed {seed}: {there} of {count} runs")
+            state["tasks"].append({"task": name, "seed": seed, "done": there, "runs": count})
+    if as_json:
+        print(json.dumps(state, indent=2))
+        return
+    print("tuning on {task}: {done} of {runs} runs".format(**state["tuning"]))
+    for line in state["tasks"]:
+        print("{task}, seed {seed}: {done} of {runs} runs".format(**line))
 
 
 def write_report(results: Results) -> None:

@@ -69,6 +69,10 @@ def main(
     figures["without_answer"] = sum(row["found"] is None for row in rows)
     if report is not None:
         figures |= leak_figures(report, [row["correct"] for row in rows])
+    else:
+        print(
+            "ginets eval math: without --train no look was taken for questions that were trained on", file=sys.stderr
+        )
     print_figures(figures, json)
 
 

@@ -5,11 +5,13 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from .command import Json
+
 
 EXAMPLES = """
 ginets sweep mrpc_adapters model_name_or_path=MODEL glue_dir=GLUE --workers 2
 ginets sweep mine.yaml --dry-run
-ginets sweep mine.yaml --table eval_f1
+ginets sweep mine.yaml --table eval_f1 --json
 """
 
 
@@ -33,6 +35,7 @@ def main(
         str | None, Option(metavar="FILE", help="Instead: write an array-job script of the missing cells.")
     ] = None,
     cell: Annotated[str | None, Option(metavar="KEY", help="Instead: do this one cell.")] = None,
+    json: Json = False,
 ) -> int:
     """Run a grid of trainings; finished cells are kept.
 

@@ -1,8 +1,11 @@
 """What `ginets sweep` does with a sweep: run it, or one of the things that are done instead."""
 
+import json
 import shlex
+import sys
 import uuid
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +16,7 @@ from ..sweep.grid import Cell, Sweep, find, load
 from ..sweep.ray import run_on_ray
 from ..sweep.slurm import array_job
 from ..sweep.store import Store
-from ..sweep.table import as_csv, as_text, summarise
+from ..sweep.table import Row, as_csv, as_records, as_text, summarise
 from ..sweep.workers import run_here, stoppable
 
 
@@ -29,6 +32,8 @@ def sweep(options: SimpleNamespace) -> int:
         first, second, *_ = (f"--{name.replace('_', '-')}" for name in given)
         raise ArgumentsError(f"{first} and {second} exclude each other; give one of them.")
     grid = load(options.file, options.overrides)
+    if options.json and given and given[0] not in WITH_JSON:
+        raise ArgumentsError(f"--json does not go with --{given[0].replace('_', '-')}; it prints what a sweep says.")
     action = ACTIONS[given[0]] if given else run
     return action(grid, Store(grid.output_dir), options)
 
@@ -52,20 +57,29 @@ def missing(sweep: Sweep, store: Store) -> list[Cell]:
 
 
 def run(sweep: Sweep, store: Store, options: SimpleNamespace) -> int:
-    """Do what is missing, and print the table."""
-    return finish(sweep, store, do(sweep, store, options, missing(sweep, store)))
+    """Do what is missing; print the table of what is there, and keep it as `table.csv` and `table.txt`."""
+    code = do(sweep, store, options, missing(sweep, store))
+    if records := finished(sweep, store):
+        rows = summarise(records, sweep.metrics)
+        store.write("table.csv", as_csv(rows))
+        store.write("table.txt", as_text(rows) + "\n")
+        print_rows(rows, options.json, before="\n")
+    elif options.json:
+        print_rows([], options.json)
+    return code
 
 
 def do(sweep: Sweep, store: Store, options: SimpleNamespace, cells: list[Cell]) -> int:
     """Do cells; the exit code."""
     settings = Settings(options.threads, options.retries, sweep.keep_runs)
-    print(f"{len(sweep.cells) - len(cells)} of {len(sweep.cells)} cells are there; {len(cells)} to do.", flush=True)
+    say = partial(print, file=sys.stderr if options.json else sys.stdout, flush=True)
+    say(f"{len(sweep.cells) - len(cells)} of {len(sweep.cells)} cells are there; {len(cells)} to do.")
     count = 0
 
     def report(outcome: Outcome) -> None:
         nonlocal count
         count += 1
-        print(f"[{count}/{len(cells)}] {outcome.state}: {outcome.cell.label}  {outcome.text}".rstrip(), flush=True)
+        say(f"[{count}/{len(cells)}] {outcome.state}: {outcome.cell.label}  {outcome.text}".rstrip())
 
     with stoppable() as stop:
         if options.ray is None:
@@ -78,14 +92,8 @@ def do(sweep: Sweep, store: Store, options: SimpleNamespace, cells: list[Cell]) 
     return int(any(outcome.state != DONE for outcome in outcomes))
 
 
-def finish(sweep: Sweep, store: Store, code: int) -> int:
-    """Print the table of what is there, and keep it as `table.csv` and `table.txt`."""
-    if records := finished(sweep, store):
-        rows = summarise(records, sweep.metrics)
-        store.write("table.csv", as_csv(rows))
-        store.write("table.txt", as_text(rows) + "\n")
-        print(f"\n{as_text(rows)}")
-    return code
+def print_rows(rows: list[Row], as_json: bool, before: str = "") -> None:
+    print(json.dumps(as_records(rows), indent=2) if as_json else before + as_text(rows))
 
 
 def finished(sweep: Sweep, store: Store) -> list[tuple[Cell, dict]]:
@@ -101,14 +109,19 @@ def do_cell(sweep: Sweep, store: Store, options: SimpleNamespace) -> int:
 
 
 def list_cells(sweep: Sweep, store: Store, options: SimpleNamespace) -> int:
-    """`--list`: key, state, label."""
-    count = 0
+    """`--list`: key, label, state."""
+    cells = []
     for cell in sweep.cells:
-        count += (there := store.record_file(cell) is not None)
+        there = store.record_file(cell) is not None
         holder = None if there else store.lock(cell).holder()
         state = "done" if there else "missing" if holder is None else f"in work: {holder}"
-        print(f"{cell.key}  {cell.label}  {state}")
-    print(f"{count} of {len(sweep.cells)} cells are there.")
+        cells.append({"key": cell.key, "label": cell.label, "state": state})
+    if options.json:
+        print(json.dumps(cells, indent=2))
+        return 0
+    for cell in cells:
+        print("  ".join(cell.values()))
+    print(f"{sum(cell['state'] == 'done' for cell in cells)} of {len(cells)} cells are there.")
     return 0
 
 
@@ -121,7 +134,7 @@ def dry_run(sweep: Sweep, store: Store, options: SimpleNamespace) -> int:
 
 def print_table(sweep: Sweep, store: Store, options: SimpleNamespace) -> int:
     """`--table METRIC`."""
-    print(as_text(summarise(finished(sweep, store), [options.table])))
+    print_rows(summarise(finished(sweep, store), [options.table]), options.json)
     return 0
 
 
@@ -147,3 +160,4 @@ ACTIONS = {
     "slurm": write_slurm,
     "cell": do_cell,
 }
+WITH_JSON = {"list", "table"}

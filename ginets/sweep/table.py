@@ -141,3 +141,18 @@ def as_csv(rows: Sequence[Row]) -> str:
 def as_figures(summary: Summary | None) -> tuple:
     """Number of values, mean, deviation; None is written as nothing."""
     return (len(summary.values), summary.mean, summary.deviation) if summary else (0, None, None)
+
+
+def as_records(rows: Sequence[Row]) -> list[dict]:
+    """As in the csv file, with the values themselves, in the order of the seeds that are there."""
+    return [
+        {
+            "variant": dict(row.variant),
+            "metric": row.metric,
+            "values": list(row.values.values),
+            "mean": row.values.mean,
+            "sd": row.values.deviation,
+            "differences": list(row.differences.values) if row.differences else None,
+        }
+        for row in rows
+    ]

@@ -162,6 +162,10 @@ def test_verbs(results, tmp_path, capsys):
     file = tmp_path / "leaderboard.yaml"
     bench.status(file, name="tiny")
     assert "tuning on cola: 6 of 6 runs\ncola, seed 1: 3 of 3 runs" in capsys.readouterr().out
+    bench.status(file, name="tiny", json=True)
+    state = json.loads(capsys.readouterr().out)
+    assert state["tuning"] == {"task": "cola", "done": 6, "runs": 6}
+    assert state["tasks"][0] == {"task": "cola", "seed": 1, "done": 3, "runs": 3}
     bench.report(file, name="tiny")
     folder = results.folder
     assert (folder / "RESULTS.md").read_text() == as_markdown(results)

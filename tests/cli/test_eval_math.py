@@ -105,6 +105,9 @@ def test_questions_that_were_trained_on_are_warned_of_and_counted_apart(data, ge
     assert main(["eval", "math", data, generations, "--train", other, "--json"]) == 0
     out, err = capsys.readouterr()
     assert err == "" and json.loads(out)["shared_exact"] == 0 and "not_shared_total" not in out
+    assert main(["eval", "math", data, generations, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1 and "without --train no look was taken" in err and "shared" not in out
 
 
 @pytest.mark.parametrize("rows,message", [

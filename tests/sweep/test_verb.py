@@ -1,5 +1,6 @@
 """`ginets sweep`: what it prints and returns, and a whole sweep of real trainings."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -33,12 +34,24 @@ def test_run_list_and_table(tmp_path, monkeypatch, capsys):
     assert lines[-1] == "7 of 8 cells are there."
     assert main(["sweep", file, "--table", "eval_runtime"]) == 0
     assert "ina     0.02           1      1" in capsys.readouterr().out
+    assert main(["sweep", file, "--list", "--json"]) == 0
+    cells = json.loads(capsys.readouterr().out)
+    assert [f"{cell['key']}  {cell['label']}  {cell['state']}" for cell in cells] == lines[:-1]
+    assert main(["sweep", file, "--table", "f1", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows[-1] == {
+        "variant": {"method": "ina", "learning_rate": "0.02"}, "metric": "eval_f1", "values": [0.1], "mean": 0.1,
+        "sd": None, "differences": [0.0],
+    }  # fmt: skip
     with pytest.raises(SystemExit) as stopped:
         main(["sweep", file, "--table", "loss"])
     assert stopped.value.code == 2
     assert "no finished cell has a figure 'loss'; allowed: eval_f1, eval_runtime" in capsys.readouterr().err
     pretend(monkeypatch, FINISH)
-    assert main(["sweep", file]) == 0 and "7 of 8 cells are there; 1 to do." in capsys.readouterr().out
+    assert main(["sweep", file, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert "7 of 8 cells are there; 1 to do." in err and "[1/1] done: ina-0.02-seed2" in err
+    assert json.loads(out)[-2]["values"] == [0.1, 0.2]
 
 
 def test_dry_run_writes_nothing(tmp_path, capsys):
@@ -59,6 +72,7 @@ def test_bad_input_is_one_line(tmp_path, capsys):
         ([file, "--retries", "-1"], "--retries is -1; allowed: at least 0"),
         ([file, "learning_rte=3"], "lora-0.001-seed2: unknown arguments: --learning_rte 3 (--help lists all)"),
         ([file, "--cell", "abc"], "--cell is 'abc'"),
+        ([file, "--dry-run", "--json"], "--json does not go with --dry-run"),
         ([file, "--ray", "local"], "--ray is 'local'; allowed: the address of a running cluster"),
     ):
         with pytest.raises(SystemExit) as stopped:
