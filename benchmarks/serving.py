@@ -1,7 +1,8 @@
 """`ginets serve` under load: dynamic batching against one text at a time, over HTTP on loopback.
 
     python benchmarks/serving.py --output benchmarks/results/serving.json
-    python benchmarks/serving.py --soak 1800 --lengths 32     # 80 % of what it can do, memory every few seconds
+    taskset -c 0 python benchmarks/serving.py --soak 1800 --lengths 32 --threads 1 \
+        --output benchmarks/results/serving_soak.json        # 80 % of what it can do, on one core; memory twice a minute
 
 Each side runs at each number of threads, in turn, round by round; the best of its thread counts counts. Clients are
 connections that ask again as soon as they are answered. Without `--model` a gated BERT of MiniLM's size is built, with
@@ -11,6 +12,7 @@ random weights: time does not depend on them.
 import argparse
 import asyncio
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -146,15 +148,19 @@ def soak(model: str, options: argparse.Namespace) -> dict:
     length, clients, threads = options.lengths[0], options.clients[0], options.threads[-1]
     with server(model, SIDES["batched"], threads) as (port, process):
         top = load(port, length, clients, options.seconds)
-        pause = clients / (0.8 * top["requests_per_s"]) - top["p50_ms"] / 1000 / 2
+        goal = 0.8 * top["requests_per_s"]
+        pause = clients / goal - top["p50_ms"] / 1000 / 2
         parts, memory = [], []
         end = time.perf_counter() + options.soak
         while time.perf_counter() < end:
             parts.append(load(port, length, clients, min(30, options.soak), max(0.0, pause)))
             memory.append(round(process.memory_info().rss / 2**20, 1))
+            # a client's turn is its pause and the latency, which is not known before
+            pause += clients / goal - clients / parts[-1]["requests_per_s"]
     return {
         "tokens": length,
         "clients": clients,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "saturated": top,
         "mean_requests_per_s": round(statistics.mean(each["requests_per_s"] for each in parts), 1),
         "worst_p99_ms": max(each["p99_ms"] for each in parts),

@@ -40,12 +40,12 @@ def handler(source: Source, writing: MutableMapping[str, asyncio.Task]):
         writing[request.session_hash] = asyncio.current_task()
         turns = [{"role": each["role"], "content": text_of(each["content"])} for each in turns]
         asked = [*turns, {"role": "user", "content": said}]
-        messages = ([{"role": "system", "content": system}] if system.strip() else []) + asked
-        options = {"temperature": temperature, "top_p": top_p, "max_tokens": int(longest)}
         answer = ""
         try:
             if not said.strip():
                 raise Refused("Please write something first.")
+            messages = ([{"role": "system", "content": system}] if system.strip() else []) + asked
+            options = {"temperature": temperature, "top_p": top_p, "max_tokens": int(longest)}
             yield "", asked, ""
             async for piece in source.chat(model, messages, **options):
                 answer += piece
@@ -85,7 +85,7 @@ def tab(source: Source) -> None:
         clear = gr.Button("New conversation", min_width=100)
     output = gr.HTML()
     with gr.Accordion("Settings", open=False):
-        system = gr.Textbox(label="Message of the system", lines=1, max_lines=8)
+        system = gr.Textbox("", label="Message of the system", lines=1, max_lines=8)
         temperature = gr.Slider(0, 2, value=0.7, step=0.1, label="Temperature (0: always the likeliest token)")
         top_p = gr.Slider(0.05, 1, value=0.95, step=0.05, label="Top p (draw from this share of the likeliest tokens)")
         longest = gr.Slider(1, 1024, value=256, step=1, label="Longest answer, in tokens")

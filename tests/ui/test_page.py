@@ -132,6 +132,15 @@ def test_chat_streams(visit):
     assert "tokens" in said(page, "[role=alert]")
 
 
+def test_chat_with_settings_that_were_never_opened(visit):
+    """Fields that have not been drawn yet send what they begin with."""
+    page = visit("Chat")
+    page.get_by_label("Message", exact=True).fill("c d e")
+    page.get_by_label("Message", exact=True).press("Enter")
+    # the model is too short for the longest answer that is asked for by default
+    assert said(page, "[role=alert]") == "Messages has 6 tokens and max_tokens is 256; together at most 256."
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_compare_draws(visit, scheme):
     page = visit("Compare", color_scheme=scheme)
