@@ -15,7 +15,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from cells import check_variants, kept, peak_memory, report_table
+from cells import kept, peak_memory, report_table
 
 from paired import arguments
 
@@ -43,17 +43,8 @@ def cell(options, seed: int, variant: str) -> dict[str, float]:
 def train(options, folder: Path, seed: int, added: list[str], rate: float) -> dict[str, float]:
     words = [
         *("--model_name_or_path", options.model, "--output_dir", folder, "--train_file", options.data, *added),
-        *(
-            "--validation_rows",
-            options.held_out,
-            "--max_seq_length",
-            512,
-            "--bad_rows",
-            "skip",
-            "--do_eval",
-            "--seed",
-            seed,
-        ),
+        *("--validation_rows", options.held_out, "--max_seq_length", 512, "--bad_rows", "skip"),
+        *("--do_eval", "--seed", seed),
         *(["--do_train", "--learning_rate", rate] if rate else []),
         *("--num_train_epochs", options.epochs, "--per_device_train_batch_size", 16, "--warmup_steps", "0.05"),
         *("--eval_strategy", "no", "--save_strategy", "no"),
@@ -73,7 +64,6 @@ def main():
         model="", data="", work="runs/instruct", variants=list(VARIANTS), seeds=[1, 2, 3], workers=1, epochs=1,
         held_out=500,
     )  # fmt: skip
-    check_variants(options.variants, VARIANTS)
     report_table(options, partial(cell, options), VARIANTS, SCORES)
 
 
