@@ -112,7 +112,7 @@ def finish(cell: Cell, store: Store, settings: Settings, ended: Ended, started: 
         "arguments": {name: "***" if is_secret(name) else value for name, value in cell.arguments.items()},
         "figures": figures,
         "started": started.isoformat(timespec="seconds"),
-        "seconds": round(ended.seconds, 2),
+        "seconds": round(ended.seconds, 1),
         "peak_memory_mib": ended.peak_memory_mib,
         "saved_mib": round(sum(file.stat().st_size for file in run.glob("*.safetensors")) / 2**20, 3),
         "attempts": attempts,

@@ -14,7 +14,6 @@ from .locks import HEARTBEAT
 
 
 GLANCE = 0.1  # seconds between two looks at it
-FIRST_GLANCE = 0.005  # from here to `GLANCE` they double: a process that ends soon is seen as well
 PATIENCE = 10.0  # seconds from the request to end to the end by force
 
 
@@ -49,15 +48,14 @@ def execute(
             start_new_session=True,
         )
     try:
-        due, peak, glance = start, 0, FIRST_GLANCE
+        due, peak = start, 0
         while not (ended := look(process, start)):
             peak = memory(process.pid) or peak
             if time.monotonic() >= due:
                 beat(process.pid)
                 due += HEARTBEAT
-            if stop.wait(glance):
+            if stop.wait(GLANCE):
                 return end(process, start)
-            glance = min(2 * glance, GLANCE)
         return replace(ended, peak_memory_mib=peak) if peak else ended
     except BaseException:
         end(process, start)
