@@ -17,7 +17,7 @@ from ginets.cli import main
 from ginets.recipes.arguments import ArgumentsError
 from ginets.sweep.cell import BUSY, DONE, FAILED, STOPPED, Settings, run_cell
 from ginets.sweep.locks import STALE, Lock
-from ginets.sweep.process import execute
+from ginets.sweep.process import execute, memory
 from ginets.sweep.workers import run_here, visible_gpus
 
 from .sweeps import FINISH, make, pretend, write
@@ -69,6 +69,12 @@ def test_memory_is_of_the_process_alone(tmp_path, script, least):
     ours = b"x" * 300 * 2**20
     ended = execute([sys.executable, "-c", script], tmp_path / "log", {}, threading.Event(), lambda pid: None)
     assert ended.code == 0 and least <= ended.peak_memory_mib < 200 < len(ours) / 2**20
+
+
+def test_a_reading_below_a_mib_is_one(monkeypatch):
+    """As just after `exec`; 0 would mean that there is none."""
+    monkeypatch.setattr(Path, "read_text", lambda path, **_: "Name:\tpython\nVmHWM:\t     900 kB\n")
+    assert memory(1) == 1
 
 
 def test_only_what_is_missing_is_computed(tmp_path, monkeypatch):
