@@ -227,9 +227,10 @@ def whole(value: Any, where: str) -> list[int]:
 
 
 def best_rates(leaderboard: Leaderboard, records: Sequence[tuple[Cell, dict]]) -> dict[str, float]:
-    """Method → the learning rate of the highest mean score in the tuning; of equal ones the smallest.
+    """Method → the learning rate of the highest mean score in the tuning.
 
-    A score that is no number (a run that diverged) counts as the lowest.
+    Equal scores, such as those of runs that give every row the same answer, are told apart by the loss where all have
+    one, and then the smallest rate is taken. A score or a loss that is no number (a run that diverged) is the worst.
 
     Args:
         records: cells of the tuning with what they gave.
@@ -237,18 +238,20 @@ def best_rates(leaderboard: Leaderboard, records: Sequence[tuple[Cell, dict]]) -
     Raises:
         ArgumentsError: a cell is not there yet.
     """
-    scores: dict[str, dict[float, list[float]]] = {}
+    merits: dict[str, dict[float, list[tuple[float, float]]]] = {}
     metric = leaderboard.tasks[leaderboard.tuning_task].metric
     for cell, record in records:
-        rates = scores.setdefault(cell.variant["method"], {})
-        found = score(record, metric)
-        rates.setdefault(cell.arguments["learning_rate"], []).append(found if isfinite(found) else float("-inf"))
+        rates = merits.setdefault(cell.variant["method"], {})
+        found = score(record, metric), -float(record["figures"].get("eval_loss", 0))
+        rates.setdefault(cell.arguments["learning_rate"], []).append(
+            tuple(value if isfinite(value) else float("-inf") for value in found)
+        )
     chosen = {}
     for name, method in leaderboard.methods.items():
-        found = scores.get(name, {})
+        found = merits.get(name, {})
         if any(len(found.get(rate, ())) < len(leaderboard.tuning_seeds) for rate in method.rates):
             raise ArgumentsError(f"the tuning of {name} is not finished; `ginets bench run` goes on with it.")
-        chosen[name] = max(method.rates, key=lambda rate: sum(found[rate]))
+        chosen[name] = max(method.rates, key=lambda rate: tuple(map(sum, zip(*found[rate], strict=True))))
     return chosen
 
 

@@ -117,6 +117,26 @@ def test_diverged_tuning_is_the_worst(results):
     assert Results(results.leaderboard, results.folder).rates["ina"] == 1e-3
 
 
+@pytest.mark.parametrize(
+    ("losses", "chosen"), [((0.5, 0.4), 1e-2), ((0.4, 0.5), 1e-3), ((0.4, 0.4), 1e-3), ((float("nan"), 0.6), 1e-2)]
+)
+def test_equal_scores_are_told_apart_by_loss(results, losses, chosen):
+    """Runs that answer the same to every row have equal scores; what they have learnt shows in the loss."""
+    cells = [each for each in results.leaderboard.tuning(results.folder).cells if each.variant["method"] == "lora"]
+    for cell, loss in zip(cells, losses, strict=True):
+        made = record(cell, 0.0, "matthews_correlation")
+        results.store.save(cell, made | {"figures": made["figures"] | {"eval_loss": loss}})
+    assert Results(results.leaderboard, results.folder).rates["lora"] == chosen
+
+
+def test_score_comes_before_loss(results):
+    cells = [each for each in results.leaderboard.tuning(results.folder).cells if each.variant["method"] == "lora"]
+    for cell, (score, loss) in zip(cells, ((0.2, 0.9), (0.1, 0.1)), strict=True):
+        made = record(cell, score, "matthews_correlation")
+        results.store.save(cell, made | {"figures": made["figures"] | {"eval_loss": loss}})
+    assert Results(results.leaderboard, results.folder).rates["lora"] == 1e-3
+
+
 def test_columns_by_hand(results):
     """The mean over tasks is that of equal scores; differences are paired by seed."""
     assert [column.task for column in results.columns] == ["cola", "rte", ALL_TASKS]
