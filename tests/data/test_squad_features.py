@@ -15,7 +15,7 @@ from ginets.data.tabular import DataError
 from tests.real_tokenizers import TOKENIZERS
 
 
-COUNT = 120  # questions of each real file that are compared
+COUNT = 250  # questions of each real file that are compared
 
 
 def words(template: str = "[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", **special) -> PreTrainedTokenizerFast:

@@ -1,6 +1,7 @@
 """DeBERTa: the offset-indexed attention against stock eager attention, through every door a model is used by."""
 
 import itertools
+import shutil
 
 import pytest
 import torch
@@ -210,6 +211,18 @@ def test_exports_with_dynamic_batch_and_length(implementation):
         batch = tiny.inputs(rows, length)
         batch["attention_mask"][-1, length // 2 + 1 :] = 0
         torch.testing.assert_close(exported(**batch)[0], model(**batch)[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="flex attention on a CPU is compiled with a C++ compiler")
+def test_flex_attention_in_inference():
+    model = DebertaV2GIModel(tiny.config("deberta_v2_gi", hidden_size=64, num_hidden_layers=1, **STRONG)).eval()
+    batch = padded()
+    with torch.no_grad():
+        expected = model(**batch).last_hidden_state
+        model.set_attn_implementation("flex_attention")
+        found = model(**batch).last_hidden_state
+    unpadded = batch["attention_mask"].bool()
+    torch.testing.assert_close(found[unpadded], expected[unpadded], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("reentrant", [True, False])
