@@ -144,13 +144,13 @@ def main():
     options = arguments(
         __doc__.splitlines()[0],
         model="", glue_dir="", name="minilm", task="cola", seeds=[1], points=6, rows=400, batch_size=32,
-        methods=["lora", "ina-0.1", "ina-0.3", "ina-0.9", "ina-0.9-rescaled", "full", "gi-0.3", "gi-0.9"],
+        variants=["lora", "ina-0.1", "ina-0.3", "ina-0.9", "ina-0.9-rescaled", "full", "gi-0.3", "gi-0.9"],
         leaderboard=str(ROOT / "benchmarks/leaderboard/leaderboard.yaml"), work="runs/inhibition",
     )  # fmt: skip
     file = Path(options.leaderboard)
     places = {"model_name_or_path": options.model, "glue": options.glue_dir, "use_cpu": options.device == "cpu"}
     results = Results(load(file, places), file.parent / options.name)
-    check_variants(options.methods, results.leaderboard.methods)
+    check_variants(options.variants, results.leaderboard.methods)
     task = results.leaderboard.tasks[options.task]
     examples = load_folder(find_task(options.task), options.glue_dir, SPLITS)
     data = DataArguments(task_name=options.task, glue_dir=options.glue_dir)
@@ -165,7 +165,7 @@ def main():
                 path.name: measure(options, path, tables, task.metric)
                 for path in checkpoints(options, results, method, seed)
             }
-            for method in options.methods
+            for method in options.variants
             for seed in options.seeds
         },
     )

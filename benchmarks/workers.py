@@ -45,7 +45,7 @@ def in_turn(pipes, threads: int, steps: int) -> None:
 
 
 def main():
-    options = arguments(__doc__.splitlines()[0], model="", processes=2, steps=10, lengths=[12, 64], repeats=5)
+    options = arguments(__doc__.splitlines()[0], model="", processes=2, steps=6, lengths=[12], repeats=5)
     context, figures = multiprocessing.get_context("spawn"), {}
     for length in options.lengths:
         pairs = [context.Pipe() for _ in range(options.processes)]
