@@ -15,13 +15,15 @@ from .service import Service
 
 logger = logging.getLogger(__name__)
 
+LAST_CALL_SECONDS = 0.5  # for who is connected and has not asked yet when the server stops listening
+
 
 class Server(uvicorn.Server):
     """Ends in two steps. On SIGTERM or SIGINT it says that it is not ready and closes each connection with its next
-    answer, but still answers; `drain_seconds` later it stops listening and finishes what is in progress. A second
-    SIGINT ends it at once.
+    answer, but still answers; `drain_seconds` later it stops listening, waits a moment for who is connected already, and
+    finishes what is in progress. A second SIGINT ends it at once.
 
-    Without the first step a request that is on its way over an idle connection would be lost when that is closed.
+    Without the waiting a request that is on its way over an idle connection would be lost when that is closed.
     """
 
     def __init__(self, config: uvicorn.Config, service: Service, drain_seconds: float):
@@ -44,6 +46,13 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         self.should_exit = True
+
+    async def shutdown(self, sockets=None) -> None:
+        for listening in self.servers:
+            listening.close()
+        if not self.force_exit:
+            await asyncio.sleep(LAST_CALL_SECONDS)
+        await super().shutdown(sockets)
 
     async def serve(self, sockets=None) -> None:
         self.loop = asyncio.get_running_loop()

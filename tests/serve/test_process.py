@@ -1,8 +1,10 @@
 """`ginets serve` as a process: its command line, the official client, and that SIGTERM loses nothing."""
 
+import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -130,6 +132,26 @@ def test_sigterm_loses_nothing(zoo):
     assert outcomes.count("answered") == sum(line.get("path") in ("/v1/classify", "/v1/completions") for line in lines)
     (line,) = [line for line in lines if line["message"] == "draining"]
     assert line["signal"] == "SIGTERM"
+
+
+def test_connected_before_it_stops_listening(zoo):
+    """A request that comes over a connection from before is answered although nobody new can connect."""
+    with process(f"cls={zoo['cls']}") as (url, running, _):
+        body = json.dumps({"model": "cls", "inputs": "a good film"})
+        address = httpx.URL(url).host, httpx.URL(url).port
+        client = http.client.HTTPConnection(*address, timeout=60)
+        client.connect()
+        running.send_signal(signal.SIGTERM)
+        while True:
+            try:
+                socket.create_connection(address, timeout=60).close()
+            except (ConnectionRefusedError, ConnectionResetError):
+                break
+            time.sleep(0.01)
+        client.request("POST", "/v1/classify", body, {"Content-Type": "application/json"})
+        answer = client.getresponse()
+        assert answer.status == 200 and "results" in json.loads(answer.read())
+        assert answer.getheader("Connection") == "close" and running.wait(60) == 0
 
 
 @pytest.mark.parametrize("arguments,message", [
