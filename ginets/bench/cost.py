@@ -16,14 +16,8 @@ from .definition import Leaderboard
 STEPS = 1000  # of the run that schedules are made for
 
 
-def step_of(board: Leaderboard, method: str, length: int) -> Callable[[], None]:
-    """A training step of a method: forward, backward and optimizer on a batch of random tokens, classified in two.
-
-    What a callback does between steps (AFLoRA's freezing, SoRA's gates) is not part of it.
-
-    Args:
-        length: tokens of each text.
-    """
+def model_of(board: Leaderboard, method: str):
+    """A method's model, a classifier of two classes in training mode, and the arguments of its training."""
     name = board.tuning_task
     cell = next(
         cell for cell in board.task(Path("none"), name, dict.fromkeys(board.methods, 1e-4)).cells
@@ -34,6 +28,18 @@ def step_of(board: Leaderboard, method: str, length: int) -> Callable[[], None]:
     config = load_config(model_args, gate_args)
     config.num_labels = 2
     model = make_model(model_args, adapter_args, config, CLASSIFICATION, None, STEPS, seed=0).train()
+    return model, training_args
+
+
+def step_of(board: Leaderboard, method: str, length: int) -> Callable[[], None]:
+    """A training step of a method: forward, backward and optimizer on a batch of random tokens, classified in two.
+
+    What a callback does between steps (AFLoRA's freezing, SoRA's gates) is not part of it.
+
+    Args:
+        length: tokens of each text.
+    """
+    model, training_args = model_of(board, method)
     device = training_args.device
     model.to(device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -41,7 +47,7 @@ def step_of(board: Leaderboard, method: str, length: int) -> Callable[[], None]:
     generator = torch.Generator().manual_seed(0)
     shape = (training_args.per_device_train_batch_size, length)
     batch = {
-        "input_ids": torch.randint(config.vocab_size, shape, generator=generator).to(device),
+        "input_ids": torch.randint(model.config.vocab_size, shape, generator=generator).to(device),
         "attention_mask": torch.ones(shape, dtype=torch.long, device=device),
         "labels": torch.randint(2, shape[:1], generator=generator).to(device),
     }

@@ -103,6 +103,8 @@ def attach(model: PreTrainedModel, adapter_config, fresh: frozenset[str] = froze
         ArgumentsError: the config does not fit the model.
     """
     adapter_config = deepcopy(adapter_config)
+    spelt_for = load("..tuners.targets", "spelt_for")
+    adapter_config.target_modules = spelt_for(model.config.model_type, adapter_config.target_modules)
     if adapter_config.modules_to_save is None:
         adapter_config.modules_to_save = modules_to_train(model, fresh)
     names = [name for name, _ in model.named_modules()]

@@ -1,6 +1,8 @@
 """Which modules are adapted if the config names none: by method and model type. Sources: the published runs, where
 there are any; otherwise those of PEFT's LoRA, for every model type it knows."""
 
+from typing import Any
+
 from peft.utils import constants
 
 from ..models.auto import FAMILIES
@@ -23,9 +25,21 @@ WITH_FEED_FORWARD = LORA | {
 GATED = {family.config.model_type: family.stock_config.model_type for family in FAMILIES}
 
 
-def with_gated(targets: dict[str, list[str]]) -> dict[str, list[str]]:
+def with_gated(targets: dict[str, Any]) -> dict[str, Any]:
     """`targets`, and the same for our model types."""
     return targets | {ours: targets[stock] for ours, stock in GATED.items() if stock in targets}
+
+
+# model type → what it calls the projections that BERT and RoBERTa call query, key and value
+SPELLINGS = with_gated({"deberta-v2": dict(zip(BERT, DEBERTA, strict=True))})
+
+
+def spelt_for(model_type: str, targets):
+    """`targets` for a model of this type, so that the same names serve all encoders; a pattern stays as it is."""
+    if targets is None or isinstance(targets, str):
+        return targets
+    names = SPELLINGS.get(model_type, {})
+    return type(targets)(names.get(name, name) for name in targets)
 
 
 def add_gated_types() -> None:

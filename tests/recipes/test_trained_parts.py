@@ -117,6 +117,25 @@ def test_counts(tmp_path):
     assert count_trainable(adapted) == {"trainable_parameters": lora + head, "trainable_parameters_without_head": lora}
 
 
+@pytest.mark.parametrize(("model_type", "ending"), [("bert_gi", ""), ("deberta_v2_gi", "_proj")])
+@pytest.mark.parametrize("flags", [{}, tiny.BOTH])
+def test_the_same_names_serve_all_encoders(model_type, ending, flags, tmp_path):
+    model, _ = load(model_type, tmp_path, **flags)
+    adapted = attach(model, LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["query", "value"]))
+    found = {name.rpartition(".")[2] for name, module in adapted.named_modules() if hasattr(module, "lora_A")}
+    assert found == {f"query{ending}", f"value{ending}"} == adapted.active_peft_config.target_modules
+
+
+@pytest.mark.parametrize(
+    ("targets", "spelt"), [(r".*\.(query|key)_proj", "key query"), ("all-linear", "key query value")]
+)
+def test_patterns_are_taken_as_they_are(targets, spelt, tmp_path):
+    model, _ = load("deberta_v2_gi", tmp_path)
+    adapted = attach(model, LoraConfig(task_type="SEQ_CLS", r=2, target_modules=targets))
+    found = {name.rpartition(".")[2] for name, module in adapted.named_modules() if hasattr(module, "lora_A")}
+    assert found >= {f"{name}_proj" for name in spelt.split()}
+
+
 @pytest.mark.parametrize(
     ("config", "says"),
     [
