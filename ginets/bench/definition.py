@@ -7,6 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from ..data.glue import TASKS as GLUE
 from ..recipes.commands import COMMANDS
 from ..recipes.recipe_files import ArgumentsError, read
 from ..sweep.grid import Cell, Sweep, build
@@ -49,7 +50,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """A protocol; `docs/leaderboard.md` says what the fields mean."""
+    """A protocol; `docs/leaderboard.md` says what the fields mean. `selected`: the tasks that are run and reported."""
 
     title: str
     places: Mapping[str, Any]
@@ -61,6 +62,7 @@ class Leaderboard:
     tuning_arguments: Mapping[str, Any]
     tasks: Mapping[str, Task]
     methods: Mapping[str, Method]
+    selected: Sequence[str]
 
     def tuning(self, folder: Path) -> Sweep:
         """The cells that choose learning rates: each method at each of its rates."""
@@ -103,23 +105,24 @@ class Leaderboard:
         })  # fmt: skip
 
 
-def load(path: str | Path, places: Mapping[str, Any] | None = None) -> Leaderboard:
+def load(path: str | Path, places: Mapping[str, Any] | None = None, tasks: Sequence[str] | None = None) -> Leaderboard:
     """Read a protocol.
 
     Args:
         places: where model and data lie, instead of what the file says.
+        tasks: these only: of the file, of GLUE, or `NAME=TRAIN,VALIDATION`, two files.
 
     Raises:
         ArgumentsError: it cannot be used; the message names the field, its value and what is allowed.
     """
     content = read(Path(path))
     try:
-        return parse(content, places or {})
+        return parse(content, places or {}, tasks)
     except ArgumentsError as error:
         raise ArgumentsError(f"{path}: {error}") from error
 
 
-def parse(content: Mapping[str, Any], places: Mapping[str, Any]) -> Leaderboard:
+def parse(content: Mapping[str, Any], places: Mapping[str, Any], chosen: Sequence[str] | None) -> Leaderboard:
     """The leaderboard that the content of a file describes."""
     known(content, (*FIELDS, *OPTIONAL), "")
     for name in FIELDS:
@@ -134,7 +137,9 @@ def parse(content: Mapping[str, Any], places: Mapping[str, Any]) -> Leaderboard:
     places, folders = (
         {name: places.get(name, value) for name, value in content[part].items()} for part in ("places", "folders")
     )
-    tasks = {str(name): read_task(str(name), each, folders) for name, each in content["tasks"].items()}
+    listed = {str(name): each for name, each in content["tasks"].items()}
+    own = dict(asked_for(word, listed) for word in chosen or ())
+    tasks = {name: read_task(name, each, folders) for name, each in (listed | own).items()}
     methods = {str(name): read_method(str(name), each) for name, each in content["methods"].items()}
     counts = {name: len(method.rates) for name, method in methods.items()}
     if len(set(counts.values())) > 1:
@@ -153,8 +158,24 @@ def parse(content: Mapping[str, Any], places: Mapping[str, Any]) -> Leaderboard:
     return Leaderboard(
         title=str(content["title"]), places=places, arguments=content["arguments"],
         seeds=seeds, baselines=content["baselines"], tuning_task=tuning["task"], tuning_seeds=tuning_seeds,
-        tuning_arguments=tuning["arguments"], tasks=tasks, methods=methods,
+        tuning_arguments=tuning["arguments"], tasks=tasks, methods=methods, selected=list(own or tasks),
     )  # fmt: skip
+
+
+def asked_for(word: str, tasks: Mapping[str, Any]) -> tuple[str, Any]:
+    """Name and content of a task that is asked for by a word; what the file does not list, GLUE may."""
+    name, given, files = word.partition("=")
+    train, _, validation = files.partition(",")
+    if not given and name in tasks:
+        return name, tasks[name]
+    if not given and name in GLUE:
+        about = {"command": "glue", "metric": GLUE[name].metrics[0], "arguments": {"task_name": name}}
+        return name, about | {"places": {"glue_dir": "{glue}"}}
+    if not (name and train and validation) or name in tasks:
+        allowed = ", ".join(dict.fromkeys((*tasks, *GLUE)))
+        raise ArgumentsError(f"--tasks has {word!r}; allowed: {allowed}, or NEW_NAME=TRAIN_FILE,VALIDATION_FILE.")
+    places = {"train_file": train, "validation_file": validation}
+    return name, {"command": "glue", "metric": "accuracy", "places": places}
 
 
 def read_task(name: str, content: Any, folders: Mapping[str, str]) -> Task:

@@ -21,7 +21,8 @@ def as_markdown(results: Results, costs: dict | None = None) -> str:
         costs: what `ginets bench cost` has measured: method → `step_ratio`.
     """
     board = results.leaderboard
-    parts = [f"# {board.title}", "Made by `ginets bench report` from the cells in this folder.", frame(results)]
+    made = f"Base model: {results.folder.name}. Made by `ginets bench report` from the cells in this folder."
+    parts = [f"# {board.title}", made, frame(results)]
     for column in results.columns:
         seeds = ", ".join(map(str, column.seeds))
         parts += [f"## {column.task}: {column.metric}, seeds {seeds}", score_table(column, board)]

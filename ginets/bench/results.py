@@ -81,7 +81,7 @@ class Results:
     def records(self) -> dict[str, dict[int, dict[str, dict]]]:
         """Task → seed → method → record, of those seeds for which every method is there; two seeds at least."""
         found = {}
-        for name in self.leaderboard.tasks:
+        for name in self.leaderboard.selected:
             seeds: dict[int, dict[str, dict]] = {}
             for cell in self.leaderboard.task(self.folder, name, self.rates).cells:
                 if record := self.store.record(cell):

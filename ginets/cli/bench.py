@@ -10,7 +10,7 @@ from .command import Json, add_verb, new_app
 
 
 EXAMPLES = """
-ginets bench run benchmarks/leaderboard/leaderboard.yaml --base MODEL --name minilm glue=GLUE --workers 2
+ginets bench run benchmarks/leaderboard/leaderboard.yaml --base MODEL --name minilm glue=GLUE --tasks cola mrpc rte --workers 2
 ginets bench status benchmarks/leaderboard/leaderboard.yaml --name minilm
 ginets bench report benchmarks/leaderboard/leaderboard.yaml --name minilm
 """
@@ -21,6 +21,10 @@ Name = Annotated[
 ]
 Base = Annotated[str | None, Option(metavar="MODEL", help="The pretrained model: a folder or a name on the Hub.")]
 Places = Annotated[list[str] | None, Argument(metavar="name=value", help="Where things lie, e.g. glue=GLUE.")]
+Tasks = Annotated[
+    list[str] | None,
+    Option(metavar="TASK ...", help="These only: of the file, of GLUE, or NAME=TRAIN,VALIDATION, files of your own."),
+]
 Threads = Annotated[int, Option(metavar="N", help="Threads of each process.")]
 
 
@@ -29,7 +33,7 @@ def run(
     places: Places = None,
     base: Base = None,
     name: Name = None,
-    tasks: Annotated[list[str] | None, Option(metavar="TASK ...", help="These only, after the tuning.")] = None,
+    tasks: Tasks = None,
     workers: Annotated[int, Option(metavar="N", help="Processes at a time.")] = 1,
     threads: Threads = 1,
     retries: Annotated[int, Option(metavar="N", help="Times a killed run is done again.")] = 2,
@@ -38,24 +42,24 @@ def run(
 
     Exit code 0 if all runs are there, 1 if not, 128 + n if stopped by signal n.
     """
-    options = SimpleNamespace(tasks=tasks, workers=workers, threads=threads, retries=retries, ray=None, json=False)
+    options = SimpleNamespace(workers=workers, threads=threads, retries=retries, ray=None, json=False)
     from .bench_actions import open_results, run_all
 
-    return run_all(open_results(file, places, base, name), options)
+    return run_all(open_results(file, places, base, name, tasks), options)
 
 
-def status(file: File, name: Name = None, base: Base = None, json: Json = False) -> None:
+def status(file: File, name: Name = None, base: Base = None, tasks: Tasks = None, json: Json = False) -> None:
     """Say how many runs are there, of the tuning and of each task."""
     from .bench_actions import open_results, print_status
 
-    print_status(open_results(file, None, base, name), json)
+    print_status(open_results(file, None, base, name, tasks), json)
 
 
-def report(file: File, name: Name = None, base: Base = None) -> None:
+def report(file: File, name: Name = None, base: Base = None, tasks: Tasks = None) -> None:
     """Write RESULTS.md, results.csv and pictures from the runs that are there: whole tasks only."""
     from .bench_actions import open_results, write_report
 
-    write_report(open_results(file, None, base, name))
+    write_report(open_results(file, None, base, name, tasks))
 
 
 def cost(

@@ -20,7 +20,9 @@ from .sweep_actions import check_options, do, missing
 BASE, COSTS = "model_name_or_path", "costs.json"
 
 
-def open_results(file: Path, places: list[str] | None, base: str | None, name: str | None) -> Results:
+def open_results(
+    file: Path, places: list[str] | None, base: str | None, name: str | None, tasks: list[str] | None = None
+) -> Results:
     """A leaderboard and its folder."""
     given = {}
     for word in places or ():
@@ -30,7 +32,7 @@ def open_results(file: Path, places: list[str] | None, base: str | None, name: s
         given[match[1]] = parse_value(match[2])
     if base is not None:
         given[BASE] = base
-    board = load(file, given)
+    board = load(file, given, tasks)
     return Results(board, file.parent / (name or Path(str(board.places[BASE])).name.lower()))
 
 
@@ -38,13 +40,15 @@ def run_all(results: Results, options: SimpleNamespace) -> int:
     """Tuning, then task after task. A task that fails does not stop the next; the tuning does."""
     check_options(options)
     board, folder = results.leaderboard, results.folder
-    if unknown := [name for name in options.tasks or () if name not in board.tasks]:
-        raise ArgumentsError(f"--tasks has {unknown[0]!r}; allowed: {', '.join(board.tasks)}.")
+    for name in (board.tuning_task, *board.selected):
+        for place, path in board.tasks[name].places.items():
+            if not Path(path).exists():
+                raise ArgumentsError(f"`tasks.{name}.places.{place}` is {path!r}, which is no file and no folder.")
     sweep = board.tuning(folder)
     if code := do(sweep, results.store, options, missing(sweep, results.store)):
         return code
     codes = []
-    for name in options.tasks or board.tasks:
+    for name in board.selected:
         sweep = board.task(folder, name, results.rates)
         codes.append(do(sweep, results.store, options, missing(sweep, results.store)))
         if codes[-1] > 128:
@@ -57,7 +61,7 @@ def print_status(results: Results, as_json: bool = False) -> None:
     board = results.leaderboard
     there, cells = results.count(board.tuning(results.folder).cells)
     state = {"tuning": {"task": board.tuning_task, "done": there, "runs": cells}, "tasks": []}
-    for name in board.tasks if there == cells else ():
+    for name in board.selected if there == cells else ():
         cells = board.task(results.folder, name, results.rates).cells
         for seed in board.seeds:
             there, count = results.count([cell for cell in cells if cell.seed == seed])

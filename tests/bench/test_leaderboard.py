@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ginets.bench.definition import load
+from ginets.bench.definition import Task, load
 from ginets.bench.report import as_csv, as_markdown
 from ginets.bench.results import ALL_TASKS, Results
 from ginets.cli import bench, bench_actions
@@ -163,6 +163,7 @@ def test_only_whole_tasks_are_reported(results):
 
 def test_report(results):
     text = as_markdown(results, {"ina": {"step_ratio": 1.25}})
+    assert text.startswith("# A test\n\nBase model: tiny. Made by")
     assert "## cola: matthews_correlation, seeds 1, 2, 3" in text and "* full: everything" in text
     lora = 100 * (0.75 - 0.012)
     line = next(line for line in text.splitlines() if line.startswith("| lora | 7"))
@@ -204,16 +205,56 @@ def test_run_tunes_first_and_takes_the_chosen_rates(tmp_path, monkeypatch):
         return 0
 
     monkeypatch.setattr(bench_actions, "do", pretend)
-    file = write(tmp_path)
-    options = SimpleNamespace(tasks=["rte"], workers=1, threads=1, retries=0, ray=None)
-    found = bench_actions.open_results(file, ["glue=data"], "Some/Base-Model", None)
-    assert found.folder == tmp_path / "base-model" and found.leaderboard.tasks["rte"].places == {"glue_dir": "data"}
-    assert bench_actions.run_all(found, options) == 0
+    file, data = write(tmp_path), tmp_path / "data"
+    options = SimpleNamespace(workers=1, threads=1, retries=0, ray=None)
+    found = bench_actions.open_results(file, [f"glue={data}"], "Some/Base-Model", None, ["rte"])
+    assert found.folder == tmp_path / "base-model" and found.leaderboard.tasks["rte"].places == {"glue_dir": str(data)}
+    with pytest.raises(ArgumentsError, match=r"`tasks.cola.places.glue_dir` is '.*/data/all', which is no file"):
+        bench_actions.run_all(found, options)
+    (data / "all").mkdir(parents=True)
+    assert not done and bench_actions.run_all(found, options) == 0
     assert [cell.seed for cell in done] == [100] * 6 + [1] * 3 + [2] * 3 + [3] * 3
     assert {cell.variant["method"]: cell.arguments["learning_rate"] for cell in done[6:]} == found.rates
     assert {cell.places["model_name_or_path"] for cell in done} == {"Some/Base-Model"}
-    with pytest.raises(ArgumentsError, match="--tasks has 'wnli'; allowed: cola, rte"):
-        bench_actions.run_all(found, SimpleNamespace(**vars(options) | {"tasks": ["wnli"]}))
+
+
+def test_tasks_that_the_file_does_not_have(results, tmp_path, capsys):
+    """One of GLUE and one of files, run and reported like the others, and alone where they are asked for alone."""
+    words = ["qqp", "mine=train.csv,dev.csv", "rte"]
+    board = load(tmp_path / "leaderboard.yaml", {"glue": "data"}, words)
+    assert board.selected == ["qqp", "mine", "rte"] and [*board.tasks] == ["cola", "rte", "qqp", "mine"]
+    assert board.tasks["qqp"] == Task("qqp", "glue", "accuracy", {"task_name": "qqp"}, {"glue_dir": "data"})
+    files = {"train_file": "train.csv", "validation_file": "dev.csv"}
+    assert board.tasks["mine"] == Task("mine", "glue", "accuracy", {}, files)
+    for task in words[:2]:
+        for cell in board.task(results.folder, task.partition("=")[0], results.rates).cells:
+            results.store.save(cell, record(cell, score_of(cell), "accuracy"))
+    bench.status(tmp_path / "leaderboard.yaml", name="tiny", tasks=words, json=True)
+    assert [each["task"] for each in json.loads(capsys.readouterr().out)["tasks"]] == [
+        "qqp", "qqp", "qqp", "mine", "mine", "mine", "rte", "rte", "rte"
+    ]  # fmt: skip
+    assert [column.task for column in Results(board, results.folder).columns] == ["qqp", "mine", "rte", ALL_TASKS]
+    board = load(tmp_path / "leaderboard.yaml", None, ["mine=train.csv,dev.csv"])
+    assert [column.task for column in Results(board, results.folder).columns] == ["mine"]
+    assert [column.task for column in results.columns] == ["cola", "rte", ALL_TASKS]
+
+
+@pytest.mark.parametrize(
+    "word", ["imdb", "mine=", "mine=train.csv", "=a,b", "mine=,dev.csv", "rte=a.csv,b.csv", "cola="]
+)
+def test_tasks_that_do_not_exist(tmp_path, word):
+    with pytest.raises(
+        ArgumentsError, match=rf"--tasks has '{word}'; allowed: cola, rte, sst2, .*wnli, or NEW_NAME=TRAIN"
+    ):
+        load(write(tmp_path), None, [word])
+
+
+def test_glue_task_without_its_folder(tmp_path):
+    file = write(tmp_path, folders={}, tasks={"cola": CONTENT["tasks"]["cola"] | {"places": {}}})
+    with pytest.raises(
+        ArgumentsError, match=r"`tasks.qnli.places.glue_dir` is '\{glue\}'; allowed in braces: nothing"
+    ):
+        load(file, None, ["qnli"])
 
 
 def test_report_before_the_end(tmp_path):
