@@ -143,7 +143,7 @@ def summary(recorder: GateRecorder) -> dict[str, float]:
 def main():
     options = arguments(
         __doc__.splitlines()[0],
-        model="", glue_dir="", name="minilm", task="cola", seeds=[1], points=6, rows=400, batch_size=32,
+        model="", glue_dir="", name="minilm", task="cola", seeds=[10], points=6, rows=400, batch_size=32,
         variants=["lora", "ina-0.1", "ina-0.3", "ina-0.9", "ina-0.9-rescaled", "full", "gi-0.3", "gi-0.9"],
         leaderboard=str(ROOT / "benchmarks/leaderboard/leaderboard.yaml"), work="runs/inhibition",
     )  # fmt: skip
