@@ -1,6 +1,6 @@
 """Does a method help? Full fine-tuning, gates and adapters on one GLUE task over several seeds, same settings for all.
 
-    python benchmarks/glue_seeds.py --model MODEL --glue-dir GLUE --out benchmarks/results/mrpc_minilm.json
+    python benchmarks/glue_seeds.py --model MODEL --glue-dir GLUE --epochs 2 --out benchmarks/results/mrpc_minilm.json
     python benchmarks/glue_seeds.py --model MODEL --glue-dir GLUE --variants full lora ina ... --epochs 3
 
 Every run is `run_glue.py` in a process of its own with one thread, `--workers` of them at a time, and ends with its
@@ -28,7 +28,8 @@ VARIANTS = {
         for structure in ("SHIM", "ICFM", "CTCM", "DTSM")
     },
     "aflora": (["--adapter", "aflora", *LOW_RANK], 1e-2),
-    # a gate needs 1/(rate · λ) steps from 1 to 0: at the default rate of 1 more than two epochs of MRPC have
+    # a gate that the loss ignores needs 1/(rate · λ) steps of full rate from 1 to 0: 333, and two epochs of MRPC have 460
+    # that decay to none; at the default rate of 1 none would come near
     "sora": (["--adapter", "sora", *LORA[2:], "--gate_lr", "10"], 1e-3),
 }
 SCORES = ("accuracy", "f1", "matthews_correlation", "pearson", "spearmanr", "combined_score", "loss")
