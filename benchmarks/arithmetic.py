@@ -21,7 +21,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from cells import check_variants, kept, peak_memory, report_table
+from cells import check_known, kept, peak_memory, report_table
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
@@ -212,7 +212,7 @@ def main():
         vocabulary=1024, largest=20, rows=20000, epochs=8, test=500, adapter_rows=10000, adapter_epochs=4,
         gsm8k="", gsm8k_rows=2000, gsm8k_epochs=2, gsm8k_test=200,
     )  # fmt: skip
-    check_variants(options.variants, VARIANTS)
+    check_known("variants", options.variants, VARIANTS)
     problems = write_problems(options)
     with ThreadPoolExecutor(options.workers) as pool:
         list(pool.map(partial(make_base, options, problems), options.seeds))

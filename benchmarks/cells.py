@@ -9,7 +9,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -106,7 +106,7 @@ def table(
 
 def report_table(options, cell: Callable[[int, str], dict], variants: dict[str, tuple], scores: Sequence[str], **more):
     """Do the cells that `options` ask for and report them; `variants`: name → added arguments, learning rate."""
-    check_variants(options.variants, variants)
+    check_known("variants", options.variants, variants)
     figures = table(cell, options.variants, options.seeds, scores, options.workers)
     for variant, summary in figures["summary"].items():
         summary["learning_rate"] = variants[variant][1]
@@ -119,6 +119,7 @@ def mean_and_deviation(values: list[float]) -> dict[str, float]:
     return {"mean": round(statistics.mean(values), 4), **deviation}
 
 
-def check_variants(given: Sequence[str], known: dict) -> None:
-    if unknown := sorted(set(given) - known.keys()):
-        sys.exit(f"--variants has {', '.join(unknown)}; known are {', '.join(known)}.")
+def check_known(option: str, given: Iterable, known: Iterable) -> None:
+    """End with one line if an option has what is not known."""
+    if unknown := sorted(set(given) - set(known)):
+        sys.exit(f"--{option} has {', '.join(map(str, unknown))}; known are {', '.join(map(str, known))}.")

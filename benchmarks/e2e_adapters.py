@@ -18,7 +18,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from cells import check_variants, kept, peak_memory, report_table
+from cells import check_known, kept, peak_memory, report_table
 from tokenizers import ByteLevelBPETokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast, set_seed
 
@@ -113,7 +113,7 @@ def main():
         data_dir="", work="runs/e2e", variants=list(VARIANTS), seeds=[1, 2], workers=1, hidden=128, layers=4,
         vocabulary=2048,
     )  # fmt: skip
-    check_variants(options.variants, VARIANTS)
+    check_known("variants", options.variants, VARIANTS)
     start = make_start(options)
     figures = json.loads((start / "all_results.json").read_text(encoding="utf-8"))
     report_table(options, partial(cell, options, start), VARIANTS, SCORES, start=figures)

@@ -22,15 +22,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cells import ROOT, check_variants, folder_of, run
+from cells import ROOT, check_known, folder_of, run
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoTokenizer, DataCollatorWithPadding
 
-from ginets.bench.definition import load
+from ginets.bench.protocol import load
 from ginets.bench.results import Results
-from ginets.data.glue import find_task, load_folder
+from ginets.data.glue import TASKS, find_task, load_folder
 from ginets.hub.load import load_for_inference
 from ginets.metrics.glue import compute
 from ginets.recipes.glue_data import DataArguments, tokenize
@@ -74,6 +74,8 @@ def watched(model, recorder: GateRecorder, means: Means) -> Iterator[None]:
     """While it lasts, `recorder` sees gates and ranks, `means` the lengths of updates; `recorder.real` is the mask."""
 
     def hook(layer, inputs, output):
+        if output.shape[:-1] != recorder.real.shape:  # DeBERTa's table of positions, which is no text
+            return
         stock = layer.get_base_layer()(inputs[0])
         means.add("branch", lengths(output - stock, stock)[recorder.real])
         if hasattr(layer, "between"):
@@ -150,12 +152,17 @@ def main():
     file = Path(options.leaderboard)
     places = {"model_name_or_path": options.model, "glue": options.glue_dir, "use_cpu": options.device == "cpu"}
     results = Results(load(file, places), file.parent / options.name)
-    check_variants(options.variants, results.leaderboard.methods)
+    check_known("variants", options.variants, results.leaderboard.methods)
+    classified = [name for name in results.leaderboard.tasks if name in TASKS and TASKS[name].labels]
+    check_known("task", [options.task], classified)
+    check_known("seeds", options.seeds, results.leaderboard.seeds)
     task = results.leaderboard.tasks[options.task]
     examples = load_folder(find_task(options.task), options.glue_dir, SPLITS)
     data = DataArguments(task_name=options.task, glue_dir=options.glue_dir)
     tables = {
-        split: rows.shuffle(seed=0).select(range(min(options.rows, len(rows)))).sort("length")
+        split: rows.shuffle(seed=0)
+        .select(range(min(options.rows, len(rows))))
+        .sort("length", reverse=True)  # as the leaderboard scores them
         for split, rows in tokenize(examples, AutoTokenizer.from_pretrained(options.model), data).items()
     }
     report(

@@ -3,38 +3,18 @@
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
-from ..recipes.commands import COMMANDS
-from ..recipes.heads import CLASSIFICATION, load_config
-from ..recipes.model import make_model
 from .definition import Leaderboard
+from .models import model_of
 
 
-STEPS = 1000  # of the run that schedules are made for
+def step_of(board: Leaderboard, method: str, length: int) -> tuple[Callable[[], None], torch.device]:
+    """A training step of a method: forward, backward and optimizer on a batch of random tokens, classified in two; and where
+    it is done.
 
-
-def model_of(board: Leaderboard, method: str):
-    """A method's model, a classifier of two classes in training mode, and the arguments of its training."""
-    name = board.tuning_task
-    cell = next(
-        cell for cell in board.task(Path("none"), name, dict.fromkeys(board.methods, 1e-4)).cells
-        if cell.variant["method"] == method
-    )  # fmt: skip
-    arguments = COMMANDS[cell.command].parse_all(["--output_dir", "none", *cell.words()])
-    model_args, adapter_args, gate_args, _, training_args = arguments
-    config = load_config(model_args, gate_args)
-    config.num_labels = 2
-    model = make_model(model_args, adapter_args, config, CLASSIFICATION, None, STEPS, seed=0).train()
-    return model, training_args
-
-
-def step_of(board: Leaderboard, method: str, length: int) -> Callable[[], None]:
-    """A training step of a method: forward, backward and optimizer on a batch of random tokens, classified in two.
-
-    What a callback does between steps (AFLoRA's freezing, SoRA's gates) is not part of it.
+    What is done between steps (AFLoRA's freezing, AdaLoRA's choice of ranks, SoRA's gates) is not part of it.
 
     Args:
         length: tokens of each text.
@@ -61,7 +41,7 @@ def step_of(board: Leaderboard, method: str, length: int) -> Callable[[], None]:
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    return step
+    return step, device
 
 
 def measure(board: Leaderboard, rounds: int = 15, length: int = 64) -> dict[str, dict[str, float]]:
@@ -69,8 +49,11 @@ def measure(board: Leaderboard, rounds: int = 15, length: int = 64) -> dict[str,
 
     Processor time on a CPU, to be measured with one thread; the clock's on a GPU.
     """
-    steps = {method: step_of(board, method, length) for method in board.methods}
-    clock = time.perf_counter if torch.cuda.is_available() else time.process_time
+    steps, devices = {}, set()
+    for method in board.methods:
+        steps[method], device = step_of(board, method, length)
+        devices.add(device.type)
+    clock = time.process_time if devices == {"cpu"} else time.perf_counter
     times: dict[str, list[float]] = {method: [] for method in steps}
     for number in range(rounds + 1):
         for method, step in steps.items():

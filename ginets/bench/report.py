@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..metrics.intervals import Mean
 from .definition import Leaderboard
@@ -18,17 +18,23 @@ def as_markdown(results: Results, costs: dict | None = None) -> str:
     """The report.
 
     Args:
-        costs: what `ginets bench cost` has measured: method → `step_ratio`.
+        costs: what `ginets bench cost` has written: `methods` → method → `step_ratio`, and how it was measured.
     """
     board = results.leaderboard
-    made = f"Base model: {results.folder.name}. Made by `ginets bench report` from the cells in this folder."
+    made = f"Base model: {results.base}. Made by `ginets bench report` from the cells in this folder."
     parts = [f"# {board.title}", made, frame(results)]
     for column in results.columns:
         seeds = ", ".join(map(str, column.seeds))
         parts += [f"## {column.task}: {column.metric}, seeds {seeds}", score_table(column, board)]
-    parts += ["## Costs and learning rates", cost_table(results, costs or {})]
+    parts += ["## Costs and learning rates", cost_table(results, (costs or {}).get("methods", {}))]
     parts += [f"* {name}: {method.note}" for name, method in board.methods.items() if method.note]
     parts += ["## How to read this", reading(board)]
+    if costs:
+        parts += [
+            f"Steps were measured in {costs['rounds']} rounds with {costs['length']} tokens in each text, without what is "
+            f"done between steps (AFLoRA's freezing, AdaLoRA's choice of ranks, SoRA's gates), on: "
+            f"{spell_hardware(costs)}."
+        ]
     return "\n\n".join(parts).replace("\n\n* ", "\n* ") + "\n"
 
 
@@ -36,13 +42,35 @@ def frame(results: Results) -> str:
     """Versions, hardware and commits of the reported cells."""
     records = [each for seeds in results.records.values() for methods in seeds.values() for each in methods.values()]
     versions = distinct(", ".join(f"{name} {value}" for name, value in each["versions"].items()) for each in records)
-    hardware = distinct(", ".join(f"{name} {value}" for name, value in each["hardware"].items()) for each in records)
-    commits = distinct(str(each["git_commit"] or "no checkout")[:12] for each in records)
-    hours = sum(each["seconds"] for each in records) / 3600
-    return (
-        f"{len(records)} runs, {hours:.1f} hours of processes, on: {'; or '.join(hardware)}. Versions: "
-        f"{'; or '.join(versions)}. Commits: {', '.join(commits)}."
+    hardware = distinct(map(spell_hardware, records))
+    commits = distinct(spell_commit(each["git_commit"]) for each in records)
+    tuning = [record for _, record in results.tuning]
+    text = (
+        f"{len(records)} runs, {hours(records):.1f} hours of processes, and {len(tuning)} of the tuning, "
+        f"{hours(tuning):.1f} hours, on: {'; or '.join(hardware)}. Versions: {'; or '.join(versions)}. "
+        f"Commits: {', '.join(commits)}."
     )
+    diverged = [
+        f"{method} on {task} with seed {seed}"
+        for task, seeds in results.records.items()
+        for seed, methods in seeds.items()
+        for method, each in methods.items()
+        if not math.isfinite(each["figures"].get("eval_loss", 0))
+    ]
+    return text + (f" **Diverged, though they have a score: {', '.join(diverged)}.**" if diverged else "")
+
+
+def hours(records: Sequence[Mapping]) -> float:
+    return sum(each["seconds"] for each in records) / 3600
+
+
+def spell_hardware(record: Mapping) -> str:
+    return ", ".join(f"{name} {value}" for name, value in record["hardware"].items())
+
+
+def spell_commit(commit: str | None) -> str:
+    """Twelve letters, and the sign of a checkout with changes."""
+    return commit[:12] + "+" * commit.endswith("+") if commit else "no checkout"
 
 
 def distinct(texts) -> list[str]:
@@ -92,11 +120,12 @@ def cost_table(results: Results, costs: dict) -> str:
 
 
 def reading(board: Leaderboard) -> str:
-    tuning = f"{board.tuning_task} with seed {', '.join(map(str, board.tuning_seeds))}"
+    on = "a held-out part of the training set" if "holdout" in board.tuning_arguments else "the development set"
+    tuning = f"{on} of {board.tuning_task} with seed {', '.join(map(str, board.tuning_seeds))}"
     return (
         f"Scores are percentages: mean over the seeds ± half of a 95 % t interval. Differences are paired by seed; p is "
         f"that of a paired t test, corrected by Holm's method over all methods of the task; bold: p < 0.05. Learning "
-        f"rates were chosen on a held-out part of the training set of {tuning}, from a grid of the same size for each "
+        f"rates were chosen on {tuning}, from a grid of the same size for each "
         f"method; “edge”: the chosen one is the smallest or the largest tried. Parameters are those that are trained, "
         f"without the head. Seconds and memory are medians over all runs, which shared a machine; the ratio of steps is "
         f"measured in turn and is the one to compare by."

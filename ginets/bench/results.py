@@ -1,5 +1,6 @@
 """What finished cells say: scores with intervals, paired differences to the baselines, costs."""
 
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from ..metrics.intervals import Mean, holm, mean_interval
 from ..recipes.recipe_files import ArgumentsError
 from ..sweep.grid import Cell
 from ..sweep.store import Store
-from .definition import Leaderboard, best_rates, score
+from .definition import Leaderboard
+from .tuning import best_rates, score
 
 
+BASE = "model_name_or_path"  # the place of the base model
 ALL_TASKS = "all tasks"  # the mean of a seed's scores on all reported tasks
 COSTS = {
     "parameters": "trainable_parameters_without_head", "train_seconds": "train_runtime",
@@ -73,6 +76,20 @@ class Results:
         return [(cell, record) for cell in cells if (record := self.store.record(cell))]
 
     @cached_property
+    def base(self) -> str | None:
+        """The base model of the runs in the folder, as it was given; None if there are none.
+
+        Raises:
+            ArgumentsError: it is not the same for all: their scores belong in different tables.
+        """
+        records = [record for _, record in self.tuning]
+        records += [each for seeds in self.records.values() for methods in seeds.values() for each in methods.values()]
+        found = sorted({base_of(record) for record in records})
+        if len(found) > 1:
+            raise ArgumentsError(f"{self.folder} has runs of several base models: {', '.join(found)}.")
+        return found[0] if found else None
+
+    @cached_property
     def rates(self) -> dict[str, float]:
         """Method → chosen learning rate; raises `ArgumentsError` before the tuning is finished."""
         return best_rates(self.leaderboard, self.tuning)
@@ -119,6 +136,12 @@ class Results:
         flat = [each[method] for seeds in self.records.values() for each in seeds.values()]
         place = COSTS.get(name)
         return statistics.median(each["figures"][place] if place else each[name] for each in flat)
+
+
+def base_of(record: Mapping) -> str:
+    """The base model that a run was given."""
+    words = shlex.split(record["command"])
+    return words[words.index(f"--{BASE}") + 1]
 
 
 def average(columns: Sequence[Column], seeds: Sequence[int]) -> Column:

@@ -7,17 +7,18 @@ from types import SimpleNamespace
 import torch
 
 from ..bench.cost import measure
-from ..bench.definition import load
+from ..bench.models import check_methods
 from ..bench.pictures import write_pictures
+from ..bench.protocol import load
 from ..bench.report import as_csv, as_markdown
-from ..bench.results import Results
+from ..bench.results import BASE, Results, base_of
 from ..extras import versions
 from ..recipes.recipe_files import OVERRIDE, ArgumentsError, parse_value
 from ..sweep.cell import hardware
 from .sweep_actions import check_options, do, missing
 
 
-BASE, COSTS = "model_name_or_path", "costs.json"
+COSTS = "costs.json"
 
 
 def open_results(
@@ -40,10 +41,7 @@ def run_all(results: Results, options: SimpleNamespace) -> int:
     """Tuning, then task after task. A task that fails does not stop the next; the tuning does."""
     check_options(options)
     board, folder = results.leaderboard, results.folder
-    for name in (board.tuning_task, *board.selected):
-        for place, path in board.tasks[name].places.items():
-            if not Path(path).exists():
-                raise ArgumentsError(f"`tasks.{name}.places.{place}` is {path!r}, which is no file and no folder.")
+    check(results)
     sweep = board.tuning(folder)
     if code := do(sweep, results.store, options, missing(sweep, results.store)):
         return code
@@ -54,6 +52,34 @@ def run_all(results: Results, options: SimpleNamespace) -> int:
         if codes[-1] > 128:
             break
     return max(codes)
+
+
+def check(results: Results) -> None:
+    """Find what would make runs fail, before the first: some would only begin hours later.
+
+    Raises:
+        ArgumentsError: data that is not there, arguments that a command refuses, a base model that does not take the
+            adapter of a method, or another one than that of the runs in the folder.
+    """
+    board = results.leaderboard
+    for name in (board.tuning_task, *board.selected):
+        for place, path in board.tasks[name].places.items():
+            if not Path(path).exists():
+                raise ArgumentsError(f"`tasks.{name}.places.{place}` is {path!r}, which is no file and no folder.")
+    base = str(board.places[BASE])
+    there = filter(None, map(results.store.record, board.tuning(results.folder).cells))
+    if other := sorted(set(map(base_of, there)) - {base}):
+        raise ArgumentsError(
+            f"{results.folder} has runs of the base model {other[0]!r}, and this is {base!r}; give another --name, or if "
+            f"it is the same model at another place, a link of the same name."
+        )
+    sweeps = [
+        board.tuning(results.folder),
+        *(board.task(results.folder, name, board.first_rates) for name in board.selected),
+    ]
+    for sweep in sweeps:
+        missing(sweep, results.store)
+    check_methods(board)
 
 
 def print_status(results: Results, as_json: bool = False) -> None:
@@ -77,7 +103,7 @@ def print_status(results: Results, as_json: bool = False) -> None:
 def write_report(results: Results) -> None:
     """RESULTS.md, results.csv, pictures."""
     costs = results.folder / COSTS
-    measured = json.loads(costs.read_text(encoding="utf-8"))["methods"] if costs.is_file() else {}
+    measured = json.loads(costs.read_text(encoding="utf-8")) if costs.is_file() else {}
     files = [
         results.store.write("RESULTS.md", as_markdown(results, measured)),
         results.store.write("results.csv", as_csv(results)),

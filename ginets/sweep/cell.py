@@ -68,7 +68,7 @@ def run_cell(
             return Outcome(cell, DONE)
         if other:
             return Outcome(cell, BUSY, f"{other} is at it")
-        attempts = 0
+        attempts, made_by = 0, origin(settings)
         while attempts <= settings.retries:
             attempts += 1
             if stop.is_set():
@@ -79,7 +79,7 @@ def run_cell(
                 return Outcome(cell, STOPPED)
             if ended.code >= 0:  # not killed: what went wrong would go wrong again
                 break
-        return finish(cell, store, settings, ended, started, attempts)
+        return finish(cell, store, settings, ended, started, attempts, made_by)
 
 
 def command_of(cell: Cell, store: Store) -> list[str]:
@@ -94,11 +94,33 @@ def start(cell: Cell, store: Store, settings: Settings, device: str | None, stop
     variables = {"OMP_NUM_THREADS": str(settings.threads)} | (
         {} if device is None else {"CUDA_VISIBLE_DEVICES": device}
     )
-    command = [sys.executable, *command_of(cell, store)]
+    command = [sys.executable, *same_package(), *command_of(cell, store)]
     return execute(command, store.log(cell), variables, stop, lock.sign_of_life)
 
 
-def finish(cell: Cell, store: Store, settings: Settings, ended: Ended, started: datetime, attempts: int) -> Outcome:
+def same_package() -> list[str]:
+    """The option that keeps a process from another ginets in the working folder than the one that this is."""
+    return [] if Path(__file__).resolve().parents[2] == Path.cwd() else ["-P"]
+
+
+def origin(settings: Settings) -> dict[str, object]:
+    """What a cell is computed by, read before it: the checkout may change meanwhile."""
+    return {
+        "versions": versions(),
+        "hardware": hardware() | {"threads": settings.threads},
+        "git_commit": git_commit(),
+    }
+
+
+def finish(
+    cell: Cell,
+    store: Store,
+    settings: Settings,
+    ended: Ended,
+    started: datetime,
+    attempts: int,
+    made_by: dict[str, object],
+) -> Outcome:
     """Write the record of a cell that succeeded, or shorten the log of one that failed."""
     log, run = store.log(cell), store.run_folder(cell)
     figures = None if ended.code else read_figures(run / FIGURES)
@@ -116,9 +138,7 @@ def finish(cell: Cell, store: Store, settings: Settings, ended: Ended, started: 
         "peak_memory_mib": ended.peak_memory_mib,
         "saved_mib": round(sum(file.stat().st_size for file in run.glob("*.safetensors")) / 2**20, 3),
         "attempts": attempts,
-        "versions": versions(),
-        "hardware": hardware() | {"threads": settings.threads},
-        "git_commit": git_commit(),
+        **made_by,
     }
     store.save(cell, record)
     log.unlink()
@@ -176,7 +196,8 @@ def git_commit() -> str | None:
     here = Path(__file__)
     if git("ls-files", "--error-unmatch", here.name) is None:  # in a repository, perhaps, but no part of it
         return None
-    return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    commit = git("rev-parse", "HEAD")  # None where nothing has been committed yet
+    return commit and commit + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
 def git(*words: str) -> str | None:

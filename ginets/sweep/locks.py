@@ -115,7 +115,8 @@ class Lock:
 
     def sign_of_life(self, pid: int) -> None:
         """Say that we are still there, and that the process `pid` does the cell."""
-        with suppress(psutil.NoSuchProcess):  # it has just ended
+        # it has just ended; or the sign cannot be written this time, which is no reason to end the cell
+        with suppress(psutil.NoSuchProcess, OSError):
             self.write(replace(self.mine, cell=Process.of(pid)))
 
     def write(self, holder: Holder) -> None:

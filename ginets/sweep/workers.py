@@ -10,7 +10,7 @@ from threading import Event
 
 import torch
 
-from .cell import Outcome, Settings, run_cell
+from .cell import FAILED, Outcome, Settings, run_cell
 from .grid import Cell
 from .store import Store
 
@@ -59,6 +59,8 @@ def run_here(
         place = places.get()
         try:
             return run_cell(cell, store, settings, place, stop)
+        except OSError as error:  # such as a full disk: the cells of other workers may still end well
+            return Outcome(cell, FAILED, str(error))
         finally:
             places.put(place)
 

@@ -8,11 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from ginets.bench.definition import Task, load
+from ginets.bench.definition import Task
+from ginets.bench.protocol import load
 from ginets.bench.report import as_csv, as_markdown
 from ginets.bench.results import ALL_TASKS, Results
 from ginets.cli import bench, bench_actions
 from ginets.recipes.recipe_files import ArgumentsError
+from tests import tiny
 
 
 yaml = pytest.importorskip("yaml")
@@ -63,6 +65,7 @@ def record(cell, score, metric):
     return {
         "key": cell.key, "figures": figures, "seconds": 9.0, "peak_memory_mib": 700, "saved_mib": 0.5,
         "versions": {"torch": "2"}, "hardware": {"cpu": "c"}, "git_commit": "abc",
+        "command": "python -m ginets.cli glue --model_name_or_path Some/Base",
     }  # fmt: skip
 
 
@@ -129,6 +132,15 @@ def test_equal_scores_are_told_apart_by_loss(results, losses, chosen):
     assert Results(results.leaderboard, results.folder).rates["lora"] == chosen
 
 
+def test_a_run_that_diverged_is_the_worst_whatever_its_score(results):
+    """Logits that are no numbers give every row the first class: a score of 0, above one of a healthy run below 0."""
+    cells = [each for each in results.leaderboard.tuning(results.folder).cells if each.variant["method"] == "lora"]
+    for cell, (score, loss) in zip(cells, ((-0.01, 0.6), (0.0, float("nan"))), strict=True):
+        made = record(cell, score, "matthews_correlation")
+        results.store.save(cell, made | {"figures": made["figures"] | {"eval_loss": loss}})
+    assert Results(results.leaderboard, results.folder).rates["lora"] == 1e-3
+
+
 def test_score_comes_before_loss(results):
     cells = [each for each in results.leaderboard.tuning(results.folder).cells if each.variant["method"] == "lora"]
     for cell, (score, loss) in zip(cells, ((0.2, 0.9), (0.1, 0.1)), strict=True):
@@ -162,8 +174,17 @@ def test_only_whole_tasks_are_reported(results):
 
 
 def test_report(results):
-    text = as_markdown(results, {"ina": {"step_ratio": 1.25}})
-    assert text.startswith("# A test\n\nBase model: tiny. Made by")
+    costs = {
+        "methods": {"ina": {"step_ratio": 1.25}},
+        "rounds": 5,
+        "length": 12,
+        "hardware": {"cpu": "d", "threads": 1},
+    }
+    text = as_markdown(results, costs)
+    assert text.startswith("# A test\n\nBase model: Some/Base. Made by") and "Diverged" not in text
+    assert "18 runs, 0.0 hours of processes, and 6 of the tuning, 0.0 hours, on: cpu c." in text
+    assert "in 5 rounds with 12 tokens in each text" in text and "on: cpu d, threads 1." in text
+    assert "chosen on a held-out part of the training set of cola with seed 100" in text
     assert "## cola: matthews_correlation, seeds 1, 2, 3" in text and "* full: everything" in text
     lora = 100 * (0.75 - 0.012)
     line = next(line for line in text.splitlines() if line.startswith("| lora | 7"))
@@ -175,7 +196,38 @@ def test_report(results):
     assert len(rows) == 3 * 2 * 3
     row = next(each for each in rows if (each["method"], each["baseline"]) == ("full", "lora"))
     assert float(row["difference"]) == pytest.approx(100 * (0.70 - 0.75 + 0.002))
-    assert as_markdown(Results(results.leaderboard, results.folder), {"ina": {"step_ratio": 1.25}}) == text
+    assert as_markdown(Results(results.leaderboard, results.folder), costs) == text
+
+
+def test_the_report_says_what_is_not_as_it_should_be(results, tmp_path):
+    """A run that diverged, a checkout with changes, rates that were chosen on what is reported."""
+    cells = results.leaderboard.task(results.folder, "rte", results.rates).cells
+    made = record(cells[0], 0.5, "accuracy") | {"git_commit": "0123456789abcdef+"}
+    results.store.save(cells[0], made | {"figures": made["figures"] | {"eval_loss": float("nan")}})
+    text = as_markdown(Results(results.leaderboard, results.folder))
+    assert "**Diverged, though they have a score: full on rte with seed 1.**" in text
+    assert "Commits: abc, 0123456789ab+." in text and "tokens in each text" not in text
+    board = load(write(tmp_path, tuning={"task": "cola", "seeds": [100]}))
+    found = Results(board, tmp_path / "other")
+    fill(found, board.tuning(found.folder).cells, "cola")
+    fill(found, board.task(found.folder, "cola", found.rates).cells, "cola")
+    assert "chosen on the development set of cola with seed 100" in as_markdown(found)
+
+
+def test_runs_of_two_base_models_are_not_mixed(results, tmp_path):
+    data = tmp_path / "data"
+    (data / "all").mkdir(parents=True)
+    with pytest.raises(
+        ArgumentsError, match="has runs of the base model 'Some/Base', and this is 'Other/Base'; give another"
+    ):
+        bench_actions.check(
+            bench_actions.open_results(tmp_path / "leaderboard.yaml", [f"glue={data}"], "Other/Base", "tiny")
+        )
+    cell = results.leaderboard.task(results.folder, "rte", results.rates).cells[0]
+    other = record(cell, 0.5, "accuracy") | {"command": "python -m ginets.cli glue --model_name_or_path 'Other/Base'"}
+    results.store.save(cell, other)
+    with pytest.raises(ArgumentsError, match="has runs of several base models: Other/Base, Some/Base"):
+        as_markdown(Results(results.leaderboard, results.folder))
 
 
 def test_verbs(results, tmp_path, capsys):
@@ -205,6 +257,7 @@ def test_run_tunes_first_and_takes_the_chosen_rates(tmp_path, monkeypatch):
         return 0
 
     monkeypatch.setattr(bench_actions, "do", pretend)
+    monkeypatch.setattr(bench_actions, "check_methods", lambda board: None)  # there is no base model
     file, data = write(tmp_path), tmp_path / "data"
     options = SimpleNamespace(workers=1, threads=1, retries=0, ray=None)
     found = bench_actions.open_results(file, [f"glue={data}"], "Some/Base-Model", None, ["rte"])
@@ -225,7 +278,10 @@ def test_tasks_that_the_file_does_not_have(results, tmp_path, capsys):
     assert board.selected == ["qqp", "mine", "rte"] and [*board.tasks] == ["cola", "rte", "qqp", "mine"]
     assert board.tasks["qqp"] == Task("qqp", "glue", "accuracy", {"task_name": "qqp"}, {"glue_dir": "data"})
     files = {"train_file": "train.csv", "validation_file": "dev.csv"}
-    assert board.tasks["mine"] == Task("mine", "glue", "accuracy", {}, files)
+    assert board.tasks["mine"] == Task("mine", "glue", "accuracy", {"run_name": "mine"}, files)
+    both = load(tmp_path / "leaderboard.yaml", None, ["mine=a.csv,b.csv", "yours=a.csv,b.csv"])
+    keys = [{cell.key for cell in both.task(tmp_path, name, results.rates).cells} for name in both.selected]
+    assert not keys[0] & keys[1] and len(keys[0] | keys[1]) == 18
     for task in words[:2]:
         for cell in board.task(results.folder, task.partition("=")[0], results.rates).cells:
             results.store.save(cell, record(cell, score_of(cell), "accuracy"))
@@ -285,6 +341,19 @@ def changed(path, value):
         ("tuning.seeds", [100, 1], "`tuning.seeds` has 1, which is reported"),
         ("tuning.task", "sst2", "`tuning.task` is 'sst2'; allowed: cola, rte"),
         ("tasks.cola.command", "fly", "`tasks.cola.command` is 'fly'; allowed: glue"),
+        ("tasks.cola.metric", "matthews", "`tasks.cola.metric` is 'matthews'; allowed: matthews_correlation"),
+        (
+            "tasks.rte.arguments",
+            {"task_name": "cola"},
+            "`tasks.rte.metric` is 'accuracy'; allowed: matthews_correlation",
+        ),
+        ("tasks.rte", CONTENT["tasks"]["cola"], "`tasks.rte` has the arguments of cola; allowed: another `run_name`"),
+        (
+            "methods.ina",
+            CONTENT["methods"]["lora"],
+            "`methods.lora` has the arguments of ina; allowed: other arguments",
+        ),
+        ("baselines", [], "`baselines` is []; allowed: a list of full, ina, lora"),
         ("tasks.cola.scale", 0, "`tasks.cola.scale` is 0"),
         ("baselines", ["vera"], "`baselines` has 'vera'"),
         ("seeds", [1, 1], "`seeds` is [1, 1]"),
@@ -310,3 +379,42 @@ def test_bad_protocols(tmp_path, path, value, says):
 def test_place_that_does_not_exist(tmp_path):
     with pytest.raises(ArgumentsError, match="'squad_dir' is no place; allowed: model_name_or_path, glue"):
         load(write(tmp_path), {"squad_dir": "x"})
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("tasks.rte.arguments", {"task_name": "rte", "sped": 1}, "rte.*unknown arguments: --sped"),
+        ("arguments.do_sing", True, "cola.*unknown arguments: --do_sing"),
+        ("methods.ina.arguments.target_modules", ["nose"], "methods.ina: the adapter does not fit .*nose"),
+        ("methods.ina.arguments.adapter_inhibition_level", 1.5, "methods.ina: .*inhibition_level.* 1.5"),
+        (
+            "methods.full.arguments",
+            {"gi_key_side": True, "inhibition_level": 7},
+            "methods.full: .*inhibition_level.* 7",
+        ),
+        ("places.model_name_or_path", "nowhere/none", "methods.full: no config at 'nowhere/none'"),
+    ],
+)
+def test_what_runs_would_fail_at_is_found_before_the_first(tmp_path, monkeypatch, path, value, says):
+    """Of all tasks and methods, also those whose turn would come hours later."""
+    monkeypatch.setattr(bench_actions, "do", lambda *_: pytest.fail("a run was begun"))
+    data, base = tmp_path / "data", tmp_path / "base"
+    (data / "all").mkdir(parents=True)
+    tiny.stock_backbone_class("bert_gi")(tiny.stock_config("bert_gi")).save_pretrained(base)
+    content = changed("places.model_name_or_path", str(base))
+    *parents, last = path.split(".")
+    at = content
+    for name in parents:
+        at = at.setdefault(name, {})
+    at[last] = value
+    found = bench_actions.open_results(write(tmp_path, **content), [f"glue={data}"], None, "tiny")
+    with pytest.raises(ArgumentsError, match=says):
+        bench_actions.run_all(found, SimpleNamespace(workers=1, threads=1, retries=0, ray=None))
+
+
+def test_what_fits_passes(tmp_path):
+    data, base = tmp_path / "data", tmp_path / "base"
+    (data / "all").mkdir(parents=True)
+    tiny.stock_backbone_class("bert_gi")(tiny.stock_config("bert_gi")).save_pretrained(base)
+    bench_actions.check(bench_actions.open_results(write(tmp_path), [f"glue={data}"], str(base), None))

@@ -6,8 +6,9 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from ginets.bench.cost import model_of, step_of
-from ginets.bench.definition import load
+from ginets.bench.cost import step_of
+from ginets.bench.models import model_of
+from ginets.bench.protocol import load
 from ginets.recipes.adapted import count_trainable
 from tests import tiny
 
@@ -32,7 +33,7 @@ def base(request, tmp_path_factory):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_takes_a_step(base, method):
     board = load(FILE, {"model_name_or_path": base, "glue": "GLUE"})
-    step_of(board, method, length=6)()
+    step_of(board, method, length=6)[0]()
 
 
 def test_parameters_are_matched(minilm):

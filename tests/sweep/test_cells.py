@@ -15,6 +15,7 @@ import pytest
 
 from ginets.cli import main
 from ginets.recipes.arguments import ArgumentsError
+from ginets.sweep import cell as cell_module
 from ginets.sweep.cell import BUSY, DONE, FAILED, STOPPED, Settings, run_cell
 from ginets.sweep.locks import STALE, Lock
 from ginets.sweep.process import execute, memory
@@ -281,3 +282,52 @@ def test_each_worker_has_its_gpu(tmp_path, monkeypatch):
     assert {store.record(cell)["figures"]["gpu"] for cell in sweep.cells} == {"4", "6"}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert visible_gpus() == []
+
+
+def test_commit_is_that_of_the_begin(tmp_path, monkeypatch):
+    """The checkout may change while a cell is computed."""
+    commits = iter(["before", "after"])
+    monkeypatch.setattr(cell_module, "git_commit", lambda: next(commits))
+    sweep, store = make(tmp_path)
+    pretend(monkeypatch, COUNT + "if attempt < 2: os.kill(os.getpid(), signal.SIGKILL)\n" + FINISH)
+    assert run_cell(sweep.cells[0], store, SETTINGS).state == DONE
+    record = store.record(sweep.cells[0])
+    assert (record["git_commit"], record["attempts"]) == ("before", 2)
+
+
+def test_repository_without_a_commit(monkeypatch):
+    said = {"ls-files": "cell.py", "rev-parse": None, "status": "A cell.py"}
+    monkeypatch.setattr(cell_module, "git", lambda command, *_: said[command])
+    assert cell_module.git_commit() is None
+
+
+def test_another_ginets_in_the_working_folder_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert cell_module.same_package() == []
+    (tmp_path / "ginets").mkdir()
+    (tmp_path / "ginets/__init__.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # where this one lies, installed or not
+    command = [sys.executable, *cell_module.same_package(), "-c", "import ginets; print(ginets.__file__)"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert Path(run.stdout.strip()) == ROOT / "ginets/__init__.py"
+
+
+def test_a_sign_of_life_that_cannot_be_written_is_left_out(tmp_path):
+    """The disk is full for a moment, or the folder is gone."""
+    Lock(tmp_path / "no/folder/key").sign_of_life(os.getpid())
+
+
+def test_a_record_that_cannot_be_written_fails_its_own_cell_alone(tmp_path, monkeypatch):
+    sweep, store = make(tmp_path)
+    pretend(monkeypatch, FINISH)
+    write_record, bad = store.save, sweep.cells[1]
+
+    def save(cell, record):
+        if cell is bad:
+            raise OSError(28, "No space left on device")
+        write_record(cell, record)
+
+    monkeypatch.setattr(store, "save", save)
+    states = do(sweep.cells, store, workers=2)
+    assert states == {cell.label: FAILED if cell is bad else DONE for cell in sweep.cells}
