@@ -92,12 +92,9 @@ def asked_for(word: str, tasks: Mapping[str, Any]) -> tuple[str, Any]:
     if not (name and train and validation) or name in tasks:
         allowed = ", ".join(dict.fromkeys((*tasks, *GLUE)))
         raise ArgumentsError(f"--tasks has {word!r}; allowed: {allowed}, or NEW_NAME=TRAIN_FILE,VALIDATION_FILE.")
-    about = {
-        "command": "glue",
-        "metric": "accuracy",
-        "arguments": {"run_name": name},
-    }  # a name of its own, for the key
-    return name, about | {"places": {"train_file": train, "validation_file": validation}}
+    arguments = {"run_name": name}  # it makes no difference to a run, but it makes another key
+    places = {"train_file": train, "validation_file": validation}
+    return name, {"command": "glue", "metric": "accuracy", "arguments": arguments, "places": places}
 
 
 def read_task(name: str, content: Any, folders: Mapping[str, str]) -> Task:
@@ -118,9 +115,10 @@ def read_task(name: str, content: Any, folders: Mapping[str, str]) -> Task:
 
 def check_metric(command: str, glue_task: str | None, metric: Any, where: str) -> None:
     """Refuse a metric that runs will not have: hours later it would be missing."""
-    known = [*(GLUE[glue_task].metrics if glue_task in GLUE else METRICS), "combined_score"]
-    if command == "glue" and metric not in known:
-        raise ArgumentsError(f"{where} is {metric!r}; allowed: {', '.join(known)}.")
+    figures = [*(GLUE[glue_task].metrics if glue_task in GLUE else METRICS)]
+    figures += ["combined_score"] * (len(figures) > 1)
+    if command == "glue" and metric not in figures:
+        raise ArgumentsError(f"{where} is {metric!r}; allowed: {', '.join(figures)}.")
     if not isinstance(metric, str):
         raise ArgumentsError(f"{where} is {metric!r}; allowed: the name of a figure.")
 
