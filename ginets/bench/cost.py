@@ -5,21 +5,20 @@ import time
 from collections.abc import Callable
 
 import torch
+from transformers import TrainingArguments
 
 from .definition import Leaderboard
 from .models import model_of
 
 
-def step_of(board: Leaderboard, method: str, length: int) -> tuple[Callable[[], None], torch.device]:
-    """A training step of a method: forward, backward and optimizer on a batch of random tokens, classified in two; and where
-    it is done.
+def step_of(model, training_args: TrainingArguments, length: int) -> Callable[[], None]:
+    """A training step of a model: forward, backward and optimizer on a batch of random tokens, classified in two.
 
     What is done between steps (AFLoRA's freezing, AdaLoRA's choice of ranks, SoRA's gates) is not part of it.
 
     Args:
         length: tokens of each text.
     """
-    model, training_args = model_of(board, method)
     device = training_args.device
     model.to(device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -41,7 +40,7 @@ def step_of(board: Leaderboard, method: str, length: int) -> tuple[Callable[[], 
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    return step, device
+    return step
 
 
 def measure(board: Leaderboard, rounds: int = 15, length: int = 64) -> dict[str, dict[str, float]]:
@@ -51,8 +50,9 @@ def measure(board: Leaderboard, rounds: int = 15, length: int = 64) -> dict[str,
     """
     steps, devices = {}, set()
     for method in board.methods:
-        steps[method], device = step_of(board, method, length)
-        devices.add(device.type)
+        model, training_args = model_of(board, method)
+        steps[method] = step_of(model, training_args, length)
+        devices.add(training_args.device.type)
     clock = time.process_time if devices == {"cpu"} else time.perf_counter
     times: dict[str, list[float]] = {method: [] for method in steps}
     for number in range(rounds + 1):

@@ -1,6 +1,5 @@
 """The file of a protocol: read and checked → a `Leaderboard`."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -10,7 +9,8 @@ from typing import Any
 from ..data.glue import TASKS as GLUE
 from ..metrics.glue import METRICS
 from ..recipes.commands import COMMANDS
-from ..recipes.recipe_files import ArgumentsError, as_words, read
+from ..recipes.recipe_files import ArgumentsError, read
+from ..sweep.grid import Cell
 from .definition import Leaderboard, Method, Task
 
 
@@ -154,10 +154,10 @@ def check_different(parts: Mapping[str, Task | Method], where: str, allowed: str
     """Runs are known by their arguments: what has those of another would be taken for it."""
     seen: dict[str, str] = {}
     for name, part in parts.items():
-        words = json.dumps([getattr(part, "command", ""), *as_words(dict(sorted(part.arguments.items())))])
-        if words in seen:
-            raise ArgumentsError(f"`{where}.{name}` has the arguments of {seen[words]}; allowed: {allowed}.")
-        seen[words] = name
+        key = Cell(getattr(part, "command", ""), {}, 0, part.arguments).key
+        if key in seen:
+            raise ArgumentsError(f"`{where}.{name}` has the arguments of {seen[key]}; allowed: {allowed}.")
+        seen[key] = name
 
 
 def check_name(name: str, field: str) -> None:

@@ -40,7 +40,7 @@ def as_markdown(results: Results, costs: dict | None = None) -> str:
 
 def frame(results: Results) -> str:
     """Versions, hardware and commits of the reported cells."""
-    records = [each for seeds in results.records.values() for methods in seeds.values() for each in methods.values()]
+    records = results.reported
     versions = distinct(", ".join(f"{name} {value}" for name, value in each["versions"].items()) for each in records)
     hardware = distinct(map(spell_hardware, records))
     commits = distinct(spell_commit(each["git_commit"]) for each in records)

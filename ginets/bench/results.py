@@ -82,9 +82,7 @@ class Results:
         Raises:
             ArgumentsError: it is not the same for all: their scores belong in different tables.
         """
-        records = [record for _, record in self.tuning]
-        records += [each for seeds in self.records.values() for methods in seeds.values() for each in methods.values()]
-        found = sorted({base_of(record) for record in records})
+        found = sorted({base_of(record) for record in [*(record for _, record in self.tuning), *self.reported]})
         if len(found) > 1:
             raise ArgumentsError(f"{self.folder} has runs of several base models: {', '.join(found)}.")
         return found[0] if found else None
@@ -107,6 +105,11 @@ class Results:
             if len(whole) > 1:
                 found[name] = whole
         return found
+
+    @property
+    def reported(self) -> list[dict]:
+        """All of `records`."""
+        return [each for seeds in self.records.values() for methods in seeds.values() for each in methods.values()]
 
     @cached_property
     def columns(self) -> list[Column]:

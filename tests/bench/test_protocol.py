@@ -33,7 +33,7 @@ def base(request, tmp_path_factory):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_takes_a_step(base, method):
     board = load(FILE, {"model_name_or_path": base, "glue": "GLUE"})
-    step_of(board, method, length=6)[0]()
+    step_of(*model_of(board, method), length=6)()
 
 
 def test_parameters_are_matched(minilm):
