@@ -120,7 +120,7 @@ BAD = {
     "flag of an adapter without one": (SST2 + " --lora_alpha 4", "--lora_alpha belongs to --adapter lora, adalora"),
     "flag of another adapter": (SST2 + " --adapter vera --target_r 4", "--target_r belongs to --adapter adalora)"),
     "flag with a prefix": (SST2 + " --adapter lora --adapter_inhibition_level 0.1", "belongs to --adapter ina)"),
-    "unknown bias": (SST2 + " --adapter vera --bias x", "Requested bias: x"),
+    "unknown bias": (SST2 + " --adapter vera --bias x", "--bias is 'x'; allowed: none, all, vera_only."),
     "rate of no adapter": (SST2 + " --adapter_lr 0.1", "--adapter_lr needs --adapter, one of lora"),
     "start of no adapter": (SST2 + " --init_adapter x", "--init_adapter needs --adapter, one of lora"),
     "negative rate": (SST2 + " --classifier_lr -1", "--classifier_lr is -1.0; allowed: at least 0"),

@@ -63,6 +63,9 @@ def make_config(args: AdapterArguments, steps: int, head: Head):
     if args.adapter == "none":
         return None
     check_range("r", args.fields.get("r"), 1)
+    bias = args.fields.get("bias", "none")  # a free text in VeRA's config
+    if bias not in ("none", "all") and not bias.endswith("_only"):
+        raise ArgumentsError(f"--bias is {bias!r}; allowed: none, all, {args.adapter}_only.")
     fields = adalora.schedule(args.fields, steps) if args.adapter == "adalora" else args.fields
     try:
         return METHODS[args.adapter].config_class(**fields, task_type=head.peft_task)
@@ -113,8 +116,7 @@ def attach(model: PreTrainedModel, adapter_config, fresh: frozenset[str] = froze
             raise ArgumentsError(f"--modules_to_save has {wanted!r}; allowed: ends of names of the model's modules.")
     try:
         return load(PEFT, "get_peft_model")(model, adapter_config, **options)
-    # the third is what PEFT raises for a `bias` that it does not know
-    except (ValueError, TypeError, NotImplementedError, re.error) as error:
+    except (ValueError, TypeError, re.error) as error:
         chosen = {name: getattr(adapter_config, name, None) for name in CHOICE}
         named = "".join(f", --{name} {spelt(value)}" for name, value in chosen.items() if value)
         raise ArgumentsError(
