@@ -2,10 +2,7 @@
 
 import json
 import math
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +10,9 @@ import torch
 
 from ginets.recipes.train import COMMANDS
 from tests.tiny_language import LETTERS, MODELS, make_tokenizer
+from tests.two_processes import run_in_two_processes
 
 
-ROOT = Path(__file__).parents[2]
 STEPS = 6
 GLOBAL_BATCH = 8
 # 56 to train on, whole batches: what is missing in a last one, two processes fill up. Grouped by length for batches of
@@ -86,12 +83,7 @@ def folders(places, tmp_path_factory) -> tuple[Path, Path]:
     """The runs of one process, and those of two."""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     run(places, one, 1)
-    worker = two / "worker.py"
-    worker.write_text(f"from {__name__} import run\nrun({places!r}, {str(two)!r}, 2)\n", encoding="utf-8")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    ended = subprocess.run([*launcher, str(worker)], env=environment, cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    run_in_two_processes(f"from {__name__} import run\nrun({places!r}, {str(two)!r}, 2)", two)
     return one, two
 
 

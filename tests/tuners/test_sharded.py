@@ -1,9 +1,5 @@
 """Adapters and the native family under torch's `fully_shard`, two processes on a CPU: as one process with all rows."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,9 +14,9 @@ from ginets import AFLoraConfig, InAConfig, LlamaInAForCausalLM, freeze_base
 from ginets.tuners.aflora import FreezeController
 from ginets.tuners.aflora.callback import check_arguments
 from tests.tiny_language import MODELS, SIZE
+from tests.two_processes import run_in_two_processes
 
 
-ROOT = Path(__file__).parents[2]
 STEPS, ROWS, LENGTH = 12, 4, 10
 MIDDLE = 3  # after this step some matrices are frozen and some train
 # float32 sums in another order; measured: 7.2e-7 and 5.5e-7
@@ -112,12 +108,7 @@ def worker(folder: str) -> None:
 def sharded(tmp_path_factory) -> list[dict]:
     """What each of two processes found."""
     folder = tmp_path_factory.mktemp("sharded")
-    script = folder / "worker.py"
-    script.write_text(f"from {__name__} import worker\nworker({str(folder)!r})\n", encoding="utf-8")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    run = subprocess.run([*launcher, str(script)], env=environment, cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr[-3000:]
+    run_in_two_processes(f"from {__name__} import worker\nworker({str(folder)!r})", folder)
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
