@@ -46,26 +46,34 @@ def step_of(model, training_args: TrainingArguments, length: int) -> Callable[[]
 def measure(board: Leaderboard, rounds: int = 15, length: int = 64) -> dict[str, dict[str, float]]:
     """Method → `step_s`, the median of its steps, and `step_ratio`, that of its ratios to the first baseline's.
 
-    Processor time on a CPU, to be measured with one thread; the clock's on a GPU.
+    A step of the method and one of the baseline take turns; these two models are held and no others. The baseline takes
+    turns with itself: how far its ratio is from 1 is noise. Processor time on a CPU, to be measured with one thread; the
+    clock's on a GPU.
     """
-    steps, devices = {}, set()
+    model, training_args = model_of(board, board.baselines[0])
+    base = step_of(model, training_args, length)
+    clock = time.process_time if training_args.device.type == "cpu" else time.perf_counter
+    figures = {}
     for method in board.methods:
-        model, training_args = model_of(board, method)
-        steps[method] = step_of(model, training_args, length)
-        devices.add(training_args.device.type)
-    clock = time.process_time if devices == {"cpu"} else time.perf_counter
-    times: dict[str, list[float]] = {method: [] for method in steps}
-    for number in range(rounds + 1):
-        for method, step in steps.items():
+        own = base if method == board.baselines[0] else step_of(*model_of(board, method), length)
+        pairs = take_turns(own, base, clock, rounds)
+        figures[method] = {
+            "step_s": round(statistics.median(seconds for seconds, _ in pairs), 4),
+            "step_ratio": round(statistics.median(seconds / of_base for seconds, of_base in pairs), 4),
+        }
+    return figures
+
+
+def take_turns(
+    own: Callable[[], None], base: Callable[[], None], clock: Callable[[], float], rounds: int
+) -> list[tuple[float, float]]:
+    """Seconds of both, round by round; a first round, which warms up, is left out."""
+    pairs = []
+    for _ in range(rounds + 1):
+        times = []
+        for step in (own, base):
             started = clock()
             step()
-            if number:  # the first round warms up
-                times[method].append(clock() - started)
-    base = times[board.baselines[0]]
-    return {
-        method: {
-            "step_s": round(statistics.median(own), 4),
-            "step_ratio": round(statistics.median(a / b for a, b in zip(own, base, strict=True)), 4),
-        }
-        for method, own in times.items()
-    }
+            times.append(clock() - started)
+        pairs.append(tuple(times))
+    return pairs[1:]

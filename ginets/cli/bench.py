@@ -70,7 +70,7 @@ def cost(
     rounds: Annotated[int, Option(metavar="N", help="Steps of each method.")] = 15,
     length: Annotated[int, Option(metavar="N", help="Tokens of each text.")] = 64,
 ) -> None:
-    """Time training steps of all methods in turn, with one thread, and keep the ratios for the report."""
+    """Time training steps of each method in turn with the baseline's, on one thread, and keep the ratios for the report."""
     from .bench_actions import measure_costs, open_results
 
     measure_costs(open_results(file, places, base, name), rounds, length)
