@@ -115,14 +115,16 @@ def write_report(results: Results) -> None:
 
 def measure_costs(results: Results, rounds: int, length: int) -> None:
     """Write `costs.json`."""
+    board = results.leaderboard
     for name, value in (("rounds", rounds), ("length", length)):
         if value < 1:
             raise ArgumentsError(f"--{name} is {value}; allowed: at least 1.")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        measured = measure(results.leaderboard, rounds, length)
+        measured = measure(board, rounds, length)
     finally:
         torch.set_num_threads(before)
-    about = {"rounds": rounds, "length": length, "versions": versions(), "hardware": hardware() | {"threads": 1}}
+    made_by = {"versions": versions(), "hardware": hardware({**board.places, **board.arguments}) | {"threads": 1}}
+    about = {"rounds": rounds, "length": length, **made_by}
     print(results.store.write(COSTS, json.dumps(about | {"methods": measured}, indent=2) + "\n"))

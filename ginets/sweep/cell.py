@@ -6,12 +6,15 @@ import shlex
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import torch
+from transformers.hf_argparser import string_to_bool
 
 from ..extras import processor, versions
 from .grid import Cell
@@ -68,7 +71,7 @@ def run_cell(
             return Outcome(cell, DONE)
         if other:
             return Outcome(cell, BUSY, f"{other} is at it")
-        attempts, made_by = 0, origin(settings)
+        attempts, made_by = 0, origin(cell, settings)
         while attempts <= settings.retries:
             attempts += 1
             if stop.is_set():
@@ -103,11 +106,11 @@ def same_package() -> list[str]:
     return [] if Path(__file__).resolve().parents[2] == Path.cwd() else ["-P"]
 
 
-def origin(settings: Settings) -> dict[str, object]:
+def origin(cell: Cell, settings: Settings) -> dict[str, object]:
     """What a cell is computed by, read before it: the checkout may change meanwhile."""
     return {
         "versions": versions(),
-        "hardware": hardware() | {"threads": settings.threads},
+        "hardware": hardware({**cell.places, **cell.arguments}) | {"threads": settings.threads},
         "git_commit": git_commit(),
     }
 
@@ -185,10 +188,11 @@ def hide_secrets(words: list[str]) -> list[str]:
     ]
 
 
-def hardware() -> dict[str, object]:
-    """What computes: the processor and the GPU, if there is one."""
+def hardware(arguments: Mapping[str, Any]) -> dict[str, object]:
+    """What computes a run with these arguments: the processor and, if there is one and it may be used, the GPU."""
     found = {"cpu": processor(), "cores": os.cpu_count()}
-    return found | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
+    on_cpu = string_to_bool(str(arguments.get("use_cpu", False)))
+    return found | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() and not on_cpu else {})
 
 
 def git_commit() -> str | None:

@@ -16,7 +16,8 @@ import pytest
 from ginets.cli import main
 from ginets.recipes.arguments import ArgumentsError
 from ginets.sweep import cell as cell_module
-from ginets.sweep.cell import BUSY, DONE, FAILED, STOPPED, Settings, run_cell
+from ginets.sweep.cell import BUSY, DONE, FAILED, STOPPED, Settings, origin, run_cell
+from ginets.sweep.grid import Cell
 from ginets.sweep.locks import STALE, Lock
 from ginets.sweep.process import execute, memory
 from ginets.sweep.workers import run_here, visible_gpus
@@ -62,6 +63,22 @@ def test_a_cell_is_one_file(tmp_path, monkeypatch):
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     assert (record["git_commit"] or "").rstrip("+") == head
     assert not any((store.folder / "locks").glob("[!.]*"))
+
+
+@pytest.mark.parametrize(
+    ("places", "arguments", "named"),
+    [
+        ({}, {}, True),
+        ({"use_cpu": "false"}, {}, True),
+        ({"use_cpu": True}, {}, False),
+        ({}, {"use_cpu": "True"}, False),
+    ],
+)
+def test_a_gpu_is_named_where_it_computes(monkeypatch, places, arguments, named):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "A GPU")
+    made_by = origin(Cell("glue", {}, 1, arguments, places), SETTINGS)
+    assert made_by["hardware"].get("gpu") == ("A GPU" if named else None)
 
 
 @pytest.mark.parametrize(("script", "least"), [("pass", 1), ("import time; own = b'x' * 2**26; time.sleep(0.5)", 64)])
