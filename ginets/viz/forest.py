@@ -48,5 +48,5 @@ def draw_forest(
             axes.tick_params(labelsize=8)
             axes.set_yticks(range(len(names)), names)
             axes.set_ylim(len(names) - 0.5, -0.5)
-        figure.suptitle(title, size=10)
+        figure.suptitle(title, size=10, wrap=True)
     return figure
