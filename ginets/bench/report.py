@@ -78,12 +78,13 @@ def distinct(texts) -> list[str]:
 
 
 def score_table(column: Column, board: Leaderboard) -> str:
-    """Method, score, differences to the baselines; bold where they are more than noise."""
+    """Method, score, that of each seed, differences to the baselines; bold where they are more than noise."""
     differences = {name: column.differences(name) for name in board.baselines}
-    lines = [["", column.metric, *(f"− {name}" for name in board.baselines)]]
+    lines = [["", column.metric, "seed by seed", *(f"− {name}" for name in board.baselines)]]
     for method, mean in column.means.items():
         found = [spell_difference(differences[name].get(method)) for name in board.baselines]
-        lines.append([method, spell(mean), *found])
+        seeds = ", ".join(f"{score:.1f}" for score in column.scores[method])
+        lines.append([method, spell(mean), seeds, *found])
     return table(lines)
 
 

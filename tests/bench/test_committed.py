@@ -13,7 +13,8 @@ from ginets.sweep.grid import Cell
 
 
 pytest.importorskip("yaml")
-FILE = Path(__file__).parents[2] / "benchmarks/leaderboard/leaderboard.yaml"
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "benchmarks/leaderboard/leaderboard.yaml"
 FOLDERS = sorted(path.parent for path in FILE.parent.glob("*/cells"))
 
 
@@ -46,3 +47,13 @@ def test_report_is_what_the_cells_make(folder):
     measured = json.loads(costs.read_text()) if costs.is_file() else {}
     assert (folder / "RESULTS.md").read_text() == as_markdown(results, measured)
     assert (folder / "results.csv").read_text() == as_csv(results)
+
+
+def test_evidence_quotes_the_report():
+    """What the documentation has of a method's scores are lines of the report."""
+    evidence = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
+    section = evidence.partition("\n## The leaderboard")[2].partition("\n## ")[0]
+    methods = list(load(FILE).methods)
+    lines = [line for line in section.splitlines() if line.startswith("| ") and line.split()[1] in methods]
+    assert [line.split()[1] for line in lines] == methods
+    assert set(lines) <= set((FILE.parent / "minilm/RESULTS.md").read_text(encoding="utf-8").splitlines())

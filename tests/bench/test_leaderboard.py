@@ -188,7 +188,7 @@ def test_report(results):
     assert "## cola: matthews_correlation, seeds 1, 2, 3" in text and "* full: everything" in text
     lora = 100 * (0.75 - 0.012)
     line = next(line for line in text.splitlines() if line.startswith("| lora | 7"))
-    assert line.startswith(f"| lora | {lora:.1f} ± ") and "−" not in line
+    assert line.startswith(f"| lora | {lora:.1f} ± ") and "| 75.0, 73.8, 72.6 |" in line and "−" not in line
     bold = next(line for line in text.splitlines() if line.startswith("| ina | 5"))
     assert re.search(r"\*\*-14\.7 ± \d\.\d \(p .*\)\*\*", bold)
     assert "| ina | 0.01 (edge) | 100 | 1.25 | 5 | 700 | 0.50 |" in text
