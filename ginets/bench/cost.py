@@ -50,13 +50,16 @@ def measure(board: Leaderboard, rounds: int = 15, length: int = 64) -> dict[str,
     turns with itself: how far its ratio is from 1 is noise. Processor time on a CPU, to be measured with one thread; the
     clock's on a GPU.
     """
-    model, training_args = model_of(board, board.baselines[0])
+    baseline = board.baselines[0]
+    model, training_args = model_of(board, baseline)
     base = step_of(model, training_args, length)
     clock = time.process_time if training_args.device.type == "cpu" else time.perf_counter
     figures = {}
     for method in board.methods:
-        own = base if method == board.baselines[0] else step_of(*model_of(board, method), length)
-        pairs = take_turns(own, base, clock, rounds)
+        # no name for the step: it would hold the model until the next one is made
+        pairs = take_turns(
+            base if method == baseline else step_of(*model_of(board, method), length), base, clock, rounds
+        )
         figures[method] = {
             "step_s": round(statistics.median(seconds for seconds, _ in pairs), 4),
             "step_ratio": round(statistics.median(seconds / of_base for seconds, of_base in pairs), 4),

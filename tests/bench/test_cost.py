@@ -1,6 +1,7 @@
 """What a step costs: in turn with the baseline, so that load on the machine falls out."""
 
 import json
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -13,20 +14,23 @@ from tests.bench.test_leaderboard import CONTENT, write
 
 
 pytest.importorskip("yaml")
-SECONDS = {"full": 3.0, "lora": 2.0, "ina": 2.5}
+SECONDS = {"full": 3.0, "ina": 2.5, "lora": 2.0}
 ROUNDS = 5
 
 
 def test_load_falls_out(monkeypatch):
     """On a machine whose load grows: a step takes its seconds times a load that is the same for both steps of a round."""
-    steps, now = [], [0.0]
+    steps, now, made = [], [0.0], []
 
     def step_of(method, training_args, length):
+        assert sum(each() is not None for each in made) <= 1  # the baseline's is held, no other
+
         def step():
             load = 10 + len(steps) // 2
             steps.append(method)
             now[0] += SECONDS[method] * load
 
+        made.append(weakref.ref(step))
         return step
 
     cpu = SimpleNamespace(device=torch.device("cpu"))
@@ -36,7 +40,7 @@ def test_load_falls_out(monkeypatch):
     figures = cost.measure(SimpleNamespace(baselines=["lora", "full"], methods=SECONDS), ROUNDS, 64)
     assert list(figures) == list(SECONDS)
     assert steps[:4] == ["full", "lora"] * 2 and len(steps) == len(SECONDS) * 2 * (ROUNDS + 1)
-    assert [each["step_ratio"] for each in figures.values()] == [1.5, 1.0, 1.25]
+    assert [each["step_ratio"] for each in figures.values()] == [1.5, 1.25, 1.0]
     assert figures["full"]["step_s"] == 3.0 * 13  # loads of 11 to 15, after the round that warms up
 
 
