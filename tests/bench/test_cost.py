@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ginets.bench import cost
-from ginets.cli import bench
+from ginets.cli import bench, bench_actions
 from tests import tiny
 from tests.bench.test_leaderboard import CONTENT, write
 
@@ -18,7 +18,8 @@ SECONDS = {"full": 3.0, "ina": 2.5, "lora": 2.0}
 ROUNDS = 5
 
 
-def test_load_falls_out(monkeypatch):
+@pytest.mark.parametrize(("device", "clock"), [("cpu", "process_time"), ("cuda", "perf_counter")])
+def test_load_falls_out(monkeypatch, device, clock):
     """On a machine whose load grows: a step takes its seconds times a load that is the same for both steps of a round."""
     steps, now, made = [], [0.0], []
 
@@ -33,10 +34,10 @@ def test_load_falls_out(monkeypatch):
         made.append(weakref.ref(step))
         return step
 
-    cpu = SimpleNamespace(device=torch.device("cpu"))
-    monkeypatch.setattr(cost, "model_of", lambda board, method: (method, cpu))
+    training_args = SimpleNamespace(device=torch.device(device))
+    monkeypatch.setattr(cost, "model_of", lambda board, method: (method, training_args))
     monkeypatch.setattr(cost, "step_of", step_of)
-    monkeypatch.setattr(cost, "time", SimpleNamespace(process_time=lambda: now[0]))
+    monkeypatch.setattr(cost, "time", SimpleNamespace(**{clock: lambda: now[0]}))
     figures = cost.measure(SimpleNamespace(baselines=["lora", "full"], methods=SECONDS), ROUNDS, 64)
     assert list(figures) == list(SECONDS)
     assert steps[:4] == ["full", "lora"] * 2 and len(steps) == len(SECONDS) * 2 * (ROUNDS + 1)
@@ -44,13 +45,24 @@ def test_load_falls_out(monkeypatch):
     assert figures["full"]["step_s"] == 3.0 * 13  # loads of 11 to 15, after the round that warms up
 
 
-def test_verb(tmp_path):
+def test_verb(tmp_path, monkeypatch):
+    seen = []
+
+    def measured(*arguments):
+        seen.append(torch.get_num_threads())
+        return cost.measure(*arguments)
+
+    monkeypatch.setattr(bench_actions, "measure", measured)
     torch.manual_seed(0)
     base = tmp_path / "base"
     tiny.stock_backbone_class("bert_gi")(tiny.stock_config("bert_gi")).save_pretrained(base)
     threads = torch.get_num_threads()
-    bench.cost(write(tmp_path), base=str(base), name="here", rounds=2, length=6)
-    assert torch.get_num_threads() == threads
+    torch.set_num_threads(2)
+    try:
+        bench.cost(write(tmp_path), base=str(base), name="here", rounds=2, length=6)
+        assert seen == [1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
     written = json.loads((tmp_path / "here" / "costs.json").read_text(encoding="utf-8"))
     assert (written["rounds"], written["length"], written["hardware"]["threads"]) == (2, 6, 1)
     assert list(written["methods"]) == list(CONTENT["methods"])
