@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from ..metrics.intervals import Mean
 from .definition import Leaderboard
 from .results import Column, Difference, Results
+from .tuning import by_rate
 
 
 CSV_COLUMNS = ("task", "metric", "method", "learning_rate", "seeds", "mean", "low", "high", "baseline", "difference",
@@ -28,6 +29,7 @@ def as_markdown(results: Results, costs: dict | None = None) -> str:
         parts += [f"## {column.task}: {column.metric}, seeds {seeds}", score_table(column, board)]
     parts += ["## Costs and learning rates", cost_table(results, (costs or {}).get("methods", {}))]
     parts += [f"* {name}: {method.note}" for name, method in board.methods.items() if method.note]
+    parts += ["## Tuning", tuning_table(results)]
     parts += ["## How to read this", reading(board)]
     if costs:
         parts += [
@@ -120,6 +122,26 @@ def cost_table(results: Results, costs: dict) -> str:
     return table(lines)
 
 
+def tuning_table(results: Results) -> str:
+    """What every learning rate gave in the tuning: score and loss, means over its seeds."""
+    board = results.leaderboard
+    scale, merits = board.tasks[board.tuning_task].scale, by_rate(board, results.tuning)
+    most = max(len(method.rates) for method in board.methods.values())
+    lines = [["", *(f"rate {place}" for place in range(1, most + 1)), "chosen"]]
+    for name, method in board.methods.items():
+        found = [spell_tuned(rate, merits[name][rate], scale) for rate in method.rates]
+        lines.append([name, *found, f"{results.rates[name]:g}"])
+    return table(lines)
+
+
+def spell_tuned(rate: float, merits: Sequence[tuple[float, float]], scale: float) -> str:
+    """Rate, score and loss; a run without a loss counts with 0 in `merits`."""
+    score, merit = (sum(each) / len(merits) for each in zip(*merits, strict=True))
+    if not math.isfinite(score):
+        return f"{rate:g}: diverged"
+    return f"{rate:g}: {scale * score:.1f}" + (f" ({-merit:.3f})" if merit else "")
+
+
 def reading(board: Leaderboard) -> str:
     on = "a held-out part of the training set" if "holdout" in board.tuning_arguments else "the development set"
     tuning = f"{on} of {board.tuning_task} with seed {', '.join(map(str, board.tuning_seeds))}"
@@ -127,7 +149,8 @@ def reading(board: Leaderboard) -> str:
         f"Scores are percentages: mean over the seeds ± half of a 95 % t interval. Differences are paired by seed; p is "
         f"that of a paired t test, corrected by Holm's method over all methods of the task; bold: p < 0.05. Learning "
         f"rates were chosen on {tuning}, from a grid of the same size for each "
-        f"method; “edge”: the chosen one is the smallest or the largest tried. Parameters are those that are trained, "
+        f"method; “edge”: the chosen one is the smallest or the largest tried. The table of the tuning has the score of each rate "
+        f"and in brackets its loss, which tells equal scores apart. Parameters are those that are trained, "
         f"without the head. Seconds and memory are medians over all runs, which shared a machine; the ratio of steps is "
         f"measured in turn and is the one to compare by."
     )

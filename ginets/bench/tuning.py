@@ -21,6 +21,19 @@ def best_rates(leaderboard: Leaderboard, records: Sequence[tuple[Cell, dict]]) -
     Raises:
         ArgumentsError: a cell is not there yet.
     """
+    merits, chosen = by_rate(leaderboard, records), {}
+    for name, method in leaderboard.methods.items():
+        found = merits.get(name, {})
+        if any(len(found.get(rate, ())) < len(leaderboard.tuning_seeds) for rate in method.rates):
+            raise ArgumentsError(f"the tuning of {name} is not finished; `ginets bench run` goes on with it.")
+        chosen[name] = max(method.rates, key=lambda rate: tuple(map(sum, zip(*found[rate], strict=True))))
+    return chosen
+
+
+def by_rate(
+    leaderboard: Leaderboard, records: Sequence[tuple[Cell, dict]]
+) -> dict[str, dict[float, list[tuple[float, float]]]]:
+    """Method → learning rate → score and negative loss of each seed; −inf for both where the run diverged."""
     merits: dict[str, dict[float, list[tuple[float, float]]]] = {}
     metric = leaderboard.tasks[leaderboard.tuning_task].metric
     for cell, record in records:
@@ -29,13 +42,7 @@ def best_rates(leaderboard: Leaderboard, records: Sequence[tuple[Cell, dict]]) -
         rates.setdefault(cell.arguments["learning_rate"], []).append(
             found if all(map(isfinite, found)) else (float("-inf"), float("-inf"))
         )
-    chosen = {}
-    for name, method in leaderboard.methods.items():
-        found = merits.get(name, {})
-        if any(len(found.get(rate, ())) < len(leaderboard.tuning_seeds) for rate in method.rates):
-            raise ArgumentsError(f"the tuning of {name} is not finished; `ginets bench run` goes on with it.")
-        chosen[name] = max(method.rates, key=lambda rate: tuple(map(sum, zip(*found[rate], strict=True))))
-    return chosen
+    return merits
 
 
 def score(record: Mapping[str, Any], metric: str) -> float:

@@ -10,7 +10,7 @@ import pytest
 
 from ginets.bench.definition import Task
 from ginets.bench.protocol import load
-from ginets.bench.report import as_csv, as_markdown
+from ginets.bench.report import as_csv, as_markdown, tuning_table
 from ginets.bench.results import ALL_TASKS, Results
 from ginets.cli import bench, bench_actions
 from ginets.recipes.recipe_files import ArgumentsError
@@ -129,7 +129,10 @@ def test_equal_scores_are_told_apart_by_loss(results, losses, chosen):
     for cell, loss in zip(cells, losses, strict=True):
         made = record(cell, 0.0, "matthews_correlation")
         results.store.save(cell, made | {"figures": made["figures"] | {"eval_loss": loss}})
-    assert Results(results.leaderboard, results.folder).rates["lora"] == chosen
+    found = Results(results.leaderboard, results.folder)
+    assert found.rates["lora"] == chosen
+    shown = ["diverged" if loss != loss else f"0.0 ({loss:.3f})" for loss in losses]
+    assert f"| lora | 0.001: {shown[0]} | 0.01: {shown[1]} | {chosen:g} |" in tuning_table(found)
 
 
 def test_a_run_that_diverged_is_the_worst_whatever_its_score(results):
@@ -192,6 +195,8 @@ def test_report(results):
     bold = next(line for line in text.splitlines() if line.startswith("| ina | 5"))
     assert re.search(r"\*\*-14\.7 ± \d\.\d \(p .*\)\*\*", bold)
     assert "| ina | 0.01 (edge) | 100 | 1.25 | 5 | 700 | 0.50 |" in text
+    assert "## Tuning\n\n|  | rate 1 | rate 2 | chosen |\n" in text
+    assert "| lora | 0.001: -0.1 | 0.01: -1.0 | 0.001 |" in text and "| ina | 0.001: 0.1 | 0.01: 1.0 | 0.01 |" in text
     rows = list(csv.DictReader(as_csv(results).splitlines()))
     assert len(rows) == 3 * 2 * 3
     row = next(each for each in rows if (each["method"], each["baseline"]) == ("full", "lora"))
