@@ -1,6 +1,6 @@
 """What inhibition does while a model learns: runs of the leaderboard, measured at several points of the training.
 
-    python benchmarks/inhibition.py --name minilm --model MODEL --glue-dir GLUE --task cola --work runs/inhibition \
+    python benchmarks/inhibition.py --name minilm --model MODEL --glue-dir GLUE --task cola \
         --out benchmarks/results/inhibition.json
 
 The methods are those of `leaderboard.yaml` at the learning rates that its tuning chose (folder `--name` beside it). A run
@@ -22,37 +22,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cells import ROOT, check_known, folder_of, run
+from leaderboard_runs import checkpoints, open_results, options_with, predict, rows_of
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoTokenizer, DataCollatorWithPadding
+from transformers import DataCollatorWithPadding
 
-from ginets.bench.protocol import load
-from ginets.bench.results import Results
-from ginets.data.glue import TASKS, find_task, load_folder
 from ginets.hub.load import load_for_inference
 from ginets.metrics.glue import compute
-from ginets.recipes.glue_data import DataArguments, tokenize
-from ginets.recipes.recipe_files import as_words
 from ginets.viz.gates import GateRecorder
-from paired import arguments, report
+from paired import report
 
 
 SPLITS = ("train", "validation")
-HIDDEN = ("idx", "length", "label")  # columns that a model does not take
-
-
-def checkpoints(options, results: Results, method: str, seed: int) -> list[Path]:
-    """The checkpoints of a run of the leaderboard, in order."""
-    cells = results.leaderboard.task(results.folder, options.task, results.rates).cells
-    cell = next(each for each in cells if each.variant["method"] == method and each.seed == seed)
-    keep = {"do_eval": False, "save_strategy": "steps", "save_steps": 1 / options.points, "save_only_model": True,
-            "save_total_limit": options.points + 1}  # fmt: skip
-    name, words = f"{options.task}-{method}-{seed}", as_words({**cell.arguments, **keep})
-    run("run_glue.py", name, words, as_words(dict(cell.places)), options.work, ())
-    found = folder_of(name, words, options.work).glob("checkpoint-*")
-    return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
 
 
 class Means:
@@ -102,26 +84,19 @@ def measure(options, path: Path, tables: Mapping, metric: str) -> dict[str, floa
     model.to(options.device)
     recorder, means, collate = GateRecorder(), Means(), DataCollatorWithPadding(tokenizer)
     figures = {}
+
+    def mask_of(batch):
+        recorder.real = batch["attention_mask"].bool()
+
     for split, rows in tables.items():
         with ExitStack() as stack:
             if split == "validation":
                 stack.enter_context(watched(model, recorder, means))
-            logits = predict(model, rows, collate, options.batch_size, recorder)
+            logits = predict(model, rows, collate, options.batch_size, mask_of)
         gold = torch.tensor(rows["label"])
         figures[f"{split}_loss"] = round(F.cross_entropy(logits, gold).item(), 4)
         figures[f"{split}_{metric}"] = round(compute([metric], logits.argmax(-1).numpy(), gold.numpy())[metric], 4)
     return figures | means.rounded() | summary(recorder)
-
-
-def predict(model, rows, collate, size: int, recorder: GateRecorder) -> torch.Tensor:
-    """Logits of the rows in their order, `(rows, classes)`."""
-    fields, found = rows.select_columns([name for name in rows.column_names if name not in HIDDEN]), []
-    for start in range(0, len(rows), size):
-        batch = collate([fields[at] for at in range(start, min(start + size, len(rows)))]).to(model.device)
-        recorder.real = batch["attention_mask"].bool()
-        with torch.no_grad():
-            found.append(model(**batch).logits.float().cpu())
-    return torch.cat(found)
 
 
 def summary(recorder: GateRecorder) -> dict[str, float]:
@@ -143,33 +118,24 @@ def summary(recorder: GateRecorder) -> dict[str, float]:
 
 
 def main():
-    options = arguments(
+    options = options_with(
         __doc__.splitlines()[0],
-        model="", glue_dir="", name="minilm", task="cola", seeds=[10], points=6, rows=400, batch_size=32,
         variants=["lora", "ina-0.1", "ina-0.3", "ina-0.9", "ina-0.9-rescaled", "full", "gi-0.3", "gi-0.9"],
-        leaderboard=str(ROOT / "benchmarks/leaderboard/leaderboard.yaml"), work="runs/inhibition",
+        rows=1000, work="runs/leaderboard_models",
     )  # fmt: skip
-    file = Path(options.leaderboard)
-    places = {"model_name_or_path": options.model, "glue": options.glue_dir, "use_cpu": options.device == "cpu"}
-    results = Results(load(file, places), file.parent / options.name)
-    check_known("variants", options.variants, results.leaderboard.methods)
-    classified = [name for name in results.leaderboard.tasks if name in TASKS and TASKS[name].labels]
-    check_known("task", [options.task], classified)
-    check_known("seeds", options.seeds, results.leaderboard.seeds)
-    task = results.leaderboard.tasks[options.task]
-    examples = load_folder(find_task(options.task), options.glue_dir, SPLITS)
-    data = DataArguments(task_name=options.task, glue_dir=options.glue_dir)
+    results = open_results(options)
     tables = {
         split: rows.shuffle(seed=0)
         .select(range(min(options.rows, len(rows))))
         .sort("length", reverse=True)  # as the leaderboard scores them
-        for split, rows in tokenize(examples, AutoTokenizer.from_pretrained(options.model), data).items()
+        for split, rows in rows_of(options, *SPLITS).items()
     }
+    metric = results.leaderboard.tasks[options.task].metric
     report(
         options,
         {
             f"{method}, seed {seed}": {
-                path.name: measure(options, path, tables, task.metric)
+                path.name: measure(options, path, tables, metric)
                 for path in checkpoints(options, results, method, seed)
             }
             for method in options.variants
