@@ -11,7 +11,8 @@ of the development set, always the same:
 * `inhibited`: the share of ranks (InA) or gate entries (GI) that lie below the threshold, on the development rows.
 * `kept`: |f(h)| / |h|, InA: what inhibition leaves of the ranks of a token, between A and B.
 * `branch`: |update| / |projection|, of any adapter: how far it moves what it is added to.
-* `gate`: mean, least and largest gate; `reduced`: the share of entries with a gate below 0.99.
+* `gate`: mean, least and largest gate; `reduced`: the share of entries with a gate below 0.99; `validation_<score>_at_1`
+  and `changed_at_1`: the score if all gates of the trained model are 1, and the share of rows classified otherwise.
 
 `kept` and `branch` are means over tokens without padding and over adapted layers.
 """
@@ -30,6 +31,7 @@ from transformers import DataCollatorWithPadding
 
 from ginets.hub.load import load_for_inference
 from ginets.metrics.glue import compute
+from ginets.models.gated import GatedAttention
 from ginets.viz.gates import GateRecorder
 from paired import report
 
@@ -95,8 +97,29 @@ def measure(options, path: Path, tables: Mapping, metric: str) -> dict[str, floa
             logits = predict(model, rows, collate, options.batch_size, mask_of)
         gold = torch.tensor(rows["label"])
         figures[f"{split}_loss"] = round(F.cross_entropy(logits, gold).item(), 4)
-        figures[f"{split}_{metric}"] = round(compute([metric], logits.argmax(-1).numpy(), gold.numpy())[metric], 4)
+        figures[f"{split}_{metric}"] = scored(metric, logits, gold)
+    if open_gates(model):
+        opened = predict(model, rows, collate, options.batch_size)
+        figures[f"validation_{metric}_at_1"] = scored(metric, opened, gold)
+        figures["changed_at_1"] = round((opened.argmax(-1) != logits.argmax(-1)).double().mean().item(), 4)
     return figures | means.rounded() | summary(recorder)
+
+
+def scored(metric: str, logits: torch.Tensor, gold: torch.Tensor) -> float:
+    return round(compute([metric], logits.argmax(-1).numpy(), gold.numpy())[metric], 4)
+
+
+@torch.no_grad()
+def open_gates(model) -> bool:
+    """Makes all gates 1, whatever p, and says whether there are any: without scores S, gelu(S − p·max S) + 1 is 1."""
+    found = False
+    for module in model.modules():
+        if isinstance(module, GatedAttention):
+            for side in module.config.inhibited_sides:
+                for parameter in getattr(module, f"select_{side}").parameters():
+                    parameter.zero_()
+                found = True
+    return found
 
 
 def summary(recorder: GateRecorder) -> dict[str, float]:
