@@ -1,6 +1,7 @@
 """The results in the repository: cells are what their keys say, and the report is what they make."""
 
 import json
+import statistics
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,19 @@ from ginets.bench.report import as_csv, as_markdown
 from ginets.bench.results import Results
 from ginets.recipes.recipe_files import ArgumentsError
 from ginets.sweep.grid import Cell
+from ginets.sweep.grid import load as load_sweep
+from ginets.sweep.store import Store
+from ginets.sweep.table import as_text, summarise
 
 
 pytest.importorskip("yaml")
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "benchmarks/leaderboard/leaderboard.yaml"
 FOLDERS = sorted(path.parent for path in FILE.parent.glob("*/cells"))
+SWEEPS = sorted(path.parent for path in (ROOT / "benchmarks").glob("*/sweep.yaml"))
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", FOLDERS + SWEEPS, ids=lambda folder: folder.name)
 def test_cells_are_what_their_keys_say(folder):
     """A changed definition is another cell, never an edited one."""
     files = sorted((folder / "cells").iterdir())
@@ -49,6 +54,14 @@ def test_report_is_what_the_cells_make(folder):
     assert (folder / "results.csv").read_text() == as_csv(results)
 
 
+@pytest.mark.parametrize("folder", SWEEPS, ids=lambda folder: folder.name)
+def test_table_is_what_the_cells_make(folder):
+    sweep = load_sweep(folder / "sweep.yaml")
+    records = [(cell, Store(folder).record(cell)) for cell in sweep.cells]
+    assert all(record for _, record in records)
+    assert (folder / "table.txt").read_text() == as_text(summarise(records, sweep.metrics)) + "\n"
+
+
 def test_evidence_quotes_the_report():
     """What the documentation has of a method's scores are lines of the report."""
     evidence = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
@@ -57,3 +70,49 @@ def test_evidence_quotes_the_report():
     lines = [line for line in section.splitlines() if line.startswith("| ") and line.split()[1] in methods]
     assert [line.split()[1] for line in lines] == methods
     assert set(lines) <= set((FILE.parent / "minilm/RESULTS.md").read_text(encoding="utf-8").splitlines())
+
+
+def test_evidence_quotes_what_inhibition_does():
+    """The lines of the table are the last checkpoints in the JSON, shares also at the first one."""
+    runs = json.loads((ROOT / "benchmarks/results/inhibition.json").read_text(encoding="utf-8"))["figures"]
+    evidence = (ROOT / "docs/evidence.md").read_text(encoding="utf-8").splitlines()
+    for name, points in runs.items():
+        first, *_, last = points.values()
+        score = {split: round(100 * last[f"{split}_matthews_correlation"]) for split in ("train", "validation")}
+        cells = [
+            f"{last['train_loss']:.2f} / {last['validation_loss']:.2f}",
+            f"{score['train']} / {score['validation']}",
+            f"{100 * first['inhibited']:.0f} → {100 * last['inhibited']:.0f} %" if "inhibited" in last else "",
+            *(f"{last[each]:.2f}" if each in last else "" for each in ("kept", "branch")),
+            f"{last['gate']:.3f} ({last['gate_least']:.2f} to {last['gate_largest']:.2f})" if "gate" in last else "",
+        ]
+        assert f"| {name.partition(',')[0]} | {' | '.join(cells)} |" in evidence
+
+
+def test_evidence_quotes_what_batches_do():
+    runs = json.loads((ROOT / "benchmarks/results/batch_scope.json").read_text(encoding="utf-8"))["figures"]
+    evidence = (ROOT / "docs/evidence.md").read_text(encoding="utf-8").splitlines()
+    for name, ways in runs.items():
+        cells = [f"{100 * way['matthews_correlation']:.1f} ({100 * way['changed']:.1f} %)" for way in ways.values()]
+        assert f"| {name.partition(',')[0]} | {' | '.join(cells)} |" in evidence
+
+
+def test_evidence_quotes_the_high_rate():
+    """Scores seed by seed, their mean, the mean loss, and the paired difference to the first method."""
+    sweep = load_sweep(ROOT / "benchmarks/high_rate/sweep.yaml")
+    scores: dict[str, list[float]] = {}
+    losses: dict[str, list[float]] = {}
+    for cell in sweep.cells:  # method by method, seeds in order
+        figures = Store(ROOT / "benchmarks/high_rate").record(cell)["figures"]
+        scores.setdefault(cell.variant["method"], []).append(100 * figures["eval_matthews_correlation"])
+        losses.setdefault(cell.variant["method"], []).append(figures["eval_loss"])
+    first = next(iter(scores.values()))
+    evidence = (ROOT / "docs/evidence.md").read_text(encoding="utf-8").splitlines()
+    for method, values in scores.items():
+        gaps = [value - other for value, other in zip(values, first, strict=True)]
+        half = 4.302653 * statistics.stdev(gaps) / 3**0.5  # t of two degrees of freedom
+        difference = f"{statistics.fmean(gaps):+.1f} ± {half:.1f}" if values is not first else ""
+        shown = ", ".join(f"{value:.1f}" for value in values)
+        means = f"{statistics.fmean(values):.1f} | {statistics.fmean(losses[method]):.3f}"
+        (line,) = (line for line in evidence if line.startswith(f"| {method} |") and shown in line)
+        assert line.endswith(f" | {shown} | {means} | {difference} |")

@@ -10,7 +10,7 @@ import pytest
 
 from ginets.bench.definition import Task
 from ginets.bench.protocol import load
-from ginets.bench.report import as_csv, as_markdown, tuning_table
+from ginets.bench.report import as_csv, as_markdown, spell_tuned, tuning_table
 from ginets.bench.results import ALL_TASKS, Results
 from ginets.cli import bench, bench_actions
 from ginets.recipes.recipe_files import ArgumentsError
@@ -142,6 +142,11 @@ def test_a_run_that_diverged_is_the_worst_whatever_its_score(results):
         made = record(cell, score, "matthews_correlation")
         results.store.save(cell, made | {"figures": made["figures"] | {"eval_loss": loss}})
     assert Results(results.leaderboard, results.folder).rates["lora"] == 1e-3
+
+
+def test_tuning_table_has_means_over_the_seeds():
+    assert spell_tuned(1e-3, [(0.1, -0.5), (0.3, -0.7)], 100) == "0.001: 20.0 (0.600)"
+    assert spell_tuned(1e-3, [(0.1, -0.5), (float("-inf"), float("-inf"))], 100) == "0.001: diverged"
 
 
 def test_score_comes_before_loss(results):
