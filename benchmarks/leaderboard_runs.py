@@ -22,7 +22,7 @@ HIDDEN = ("idx", "length", "label")  # columns that a model does not take
 def options_with(description: str, **defaults) -> argparse.Namespace:
     """The options of a script that measures such models."""
     return arguments(
-        description, model="", glue_dir="", name="minilm", task="cola", seeds=[10], points=6, batch_size=32,
+        description, model="", glue_dir="", name="minilm", task="cola", seeds=[10], points=6, batch_size=32, mechanism_lr=0.0,
         leaderboard=str(ROOT / "benchmarks/leaderboard/leaderboard.yaml"), **defaults,
     )  # fmt: skip
 
@@ -40,11 +40,15 @@ def open_results(options: argparse.Namespace) -> Results:
 
 
 def checkpoints(options: argparse.Namespace, results: Results, method: str, seed: int) -> list[Path]:
-    """The checkpoints of a run at its tuned learning rate, in order: `--points` at equal distances."""
+    """The checkpoints of a run at its tuned learning rate, in order: `--points` at equal distances.
+
+    With `--mechanism-lr` it is another run than the leaderboard's: gates have that rate, and the rest the tuned one.
+    """
     cells = results.leaderboard.task(results.folder, options.task, results.rates).cells
     cell = next(each for each in cells if each.variant["method"] == method and each.seed == seed)
     keep = {"do_eval": False, "save_strategy": "steps", "save_steps": 1 / options.points, "save_only_model": True,
             "save_total_limit": options.points + 1}  # fmt: skip
+    keep |= {"mechanism_lr": options.mechanism_lr} if options.mechanism_lr else {}
     name, words = f"{options.task}-{method}-{seed}", as_words({**cell.arguments, **keep})
     run("run_glue.py", name, words, as_words(dict(cell.places)), options.work, ())
     found = folder_of(name, words, options.work).glob("checkpoint-*")

@@ -15,7 +15,7 @@ from .heads import Head
 from .methods import METHODS, PEFT, load
 
 
-ADAPTER, HEAD, BODY = "adapter", "head", "body"
+ADAPTER, HEAD, MECHANISM, BODY = "adapter", "head", "mechanism", "body"
 CHOICE = ("target_modules", "exclude_modules", "layers_to_transform")  # fields that choose the modules
 
 
@@ -33,10 +33,13 @@ class AdapterArguments:
         "head alone [default: everything; language models: the mechanism]."
     )
     classifier_lr: float | None = option("Learning rate of the head [default: --learning_rate].")
+    mechanism_lr: float | None = option(
+        "Learning rate of a model's gates or inhibited branches [default: --learning_rate]."
+    )
     fields: dict = field(default_factory=dict, init=False)  # of the adapter's config, those that were given
 
     def __post_init__(self):
-        for name in ("adapter_lr", "classifier_lr"):
+        for name in ("adapter_lr", "classifier_lr", "mechanism_lr"):
             check_range(name, getattr(self, name), 0, math.inf)
         if self.adapter == "none":
             for name in ("init_adapter", "adapter_lr"):
@@ -48,7 +51,7 @@ class AdapterArguments:
     @property
     def rates(self) -> dict[str, float | None]:
         """Part of the model → its own learning rate."""
-        return {ADAPTER: self.adapter_lr, HEAD: self.classifier_lr}
+        return {ADAPTER: self.adapter_lr, HEAD: self.classifier_lr, MECHANISM: self.mechanism_lr}
 
 
 def make_config(args: AdapterArguments, steps: int, head: Head):

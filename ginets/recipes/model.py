@@ -51,6 +51,10 @@ def make_model(
     if model_args.quantization and not (trained or adapter_args.adapter != "none"):
         raise ArgumentsError("--quantization keeps the base frozen; it needs --adapter.")
     check_head(config, head)
+    if adapter_args.mechanism_lr is not None and not has_mechanism(config, head):
+        raise ArgumentsError(
+            f"--mechanism_lr is {adapter_args.mechanism_lr:g}, and {spell_plain(config)}; leave it out, or give gate flags."
+        )
     if trained:
         check_task(trained, head)
     adapter_config, start = make_config(adapter_args, steps, head), None
@@ -77,14 +81,23 @@ def trains_base(adapter_args: AdapterArguments, config: PreTrainedConfig, head: 
     wanted = head.train_base if adapter_args.train_base is None else adapter_args.train_base
     if wanted:
         return True
-    with torch.device("meta"):
-        plain = next(mechanism(head.auto.from_config(config)), None) is None
+    plain = not has_mechanism(config, head)
     if plain and adapter_args.train_base is False:
         raise ArgumentsError(
-            f"--train_base is false, and this {config.model_type} model has neither gates nor inhibited branches: "
-            "nothing but the head would be trained; give gate flags, or --adapter."
+            f"--train_base is false, and {spell_plain(config)}: nothing but the head would be trained; give gate flags, "
+            "or --adapter."
         )
     return plain
+
+
+def has_mechanism(config: PreTrainedConfig, head: Head) -> bool:
+    """Whether models of this config have gates or inhibited branches."""
+    with torch.device("meta"):
+        return next(mechanism(head.auto.from_config(config)), None) is not None
+
+
+def spell_plain(config: PreTrainedConfig) -> str:
+    return f"this {config.model_type} model has neither gates nor inhibited branches"
 
 
 def check_head(config: PreTrainedConfig, head: Head) -> None:

@@ -302,6 +302,25 @@ def test_gates_and_head_alone(place, tmp_path, capsys):
     assert "--train_base is false, and this bert model has neither gates" in capsys.readouterr().err
 
 
+def test_own_rate_of_gates(place, tmp_path, capsys):
+    """At a rate of zero gates stay where they started, and all else learns; without gates it is an error."""
+    tensors = {}
+    for name, rate in (("moved", []), ("still", ["--mechanism_lr", "0"])):
+        main(words(place, tmp_path / name, "--gi_key_side", *rate, epochs=1))
+        tensors[name] = load_file(tmp_path / name / "model.safetensors")
+    gates = [name for name in tensors["still"] if "select_k" in name]
+    assert gates and not any(tensors["still"][name].count_nonzero() for name in gates)
+    assert all(tensors["moved"][name].count_nonzero() for name in gates)
+    stock = load_file(Path(place["model"]) / "model.safetensors")
+    query = "encoder.layer.0.attention.self.query.weight"
+    assert not torch.equal(
+        tensors["still"][f"bert.{query}"], next(stock[each] for each in stock if each.endswith(query))
+    )
+    with pytest.raises(SystemExit):
+        main(words(place, tmp_path / "none", "--mechanism_lr", "0.1"))
+    assert "--mechanism_lr is 0.1, and this bert model has neither gates" in capsys.readouterr().err
+
+
 def test_holdout_is_parted_from_the_training_set(place, tmp_path, capsys):
     """The same rows whatever the seed, evaluated on instead of the validation set, and not trained on."""
     figures = [

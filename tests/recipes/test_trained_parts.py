@@ -5,7 +5,17 @@ import torch
 from peft import LoraConfig
 from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
 
-from ginets.recipes.adapted import ADAPTER, BODY, HEAD, attach, check_fit, count_trainable, modules_to_train, part_of
+from ginets.recipes.adapted import (
+    ADAPTER,
+    BODY,
+    HEAD,
+    MECHANISM,
+    attach,
+    check_fit,
+    count_trainable,
+    modules_to_train,
+    part_of,
+)
 from ginets.recipes.arguments import ArgumentsError
 from ginets.recipes.heads import CLASSIFICATION
 from ginets.recipes.optimizer import split_groups
@@ -70,7 +80,7 @@ def test_groups_of_the_optimizer(adapted, tmp_path):
     stock = Trainer(model, args).create_optimizer()
     decays = {id(p): group["weight_decay"] for group in stock.param_groups for p in group["params"]}
     optimizer = Trainer(model, args).create_optimizer()
-    split_groups(optimizer, model, {ADAPTER: 1e-2, HEAD: 1e-1})
+    split_groups(optimizer, model, {ADAPTER: 1e-2, HEAD: 1e-1, MECHANISM: 1e-4})
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     seen = {}
     for group in optimizer.param_groups:
@@ -80,9 +90,10 @@ def test_groups_of_the_optimizer(adapted, tmp_path):
             seen[name] = group["lr"]
             assert group["weight_decay"] == decays[id(parameter)]
             is_head = "pooler" in name or "classifier" in name
-            assert group["lr"] == (1e-2 if "lora_" in name else 1e-1 if is_head else 1e-3)
+            is_gate = "inhibition_q" in name or "select_q" in name
+            assert group["lr"] == (1e-2 if "lora_" in name else 1e-1 if is_head else 1e-4 if is_gate else 1e-3)
     assert seen.keys() == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    assert {1e-1, 1e-3} <= set(seen.values()) and (1e-2 in seen.values()) == adapted
+    assert {1e-1, 1e-3, 1e-4} <= set(seen.values()) and (1e-2 in seen.values()) == adapted
 
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     torch.manual_seed(0)
@@ -103,8 +114,18 @@ def test_without_own_rates_nothing_changes(tmp_path):
     model, _ = load("bert_gi", tmp_path)
     optimizer = Trainer(model, TrainingArguments(str(tmp_path), use_cpu=True)).create_optimizer()
     before = [(len(group["params"]), group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
-    split_groups(optimizer, model, {ADAPTER: None, HEAD: None})
+    split_groups(optimizer, model, {ADAPTER: None, HEAD: None, MECHANISM: None})
     assert [(len(group["params"]), group["lr"], group["weight_decay"]) for group in optimizer.param_groups] == before
+
+
+def test_an_adapter_on_a_gate_has_the_rate_of_the_adapter(tmp_path):
+    model, fresh = load("bert_gi", tmp_path, gi_key_side=True)
+    model = attach(model, LoraConfig(task_type="SEQ_CLS", target_modules=["inhibition_k"], modules_to_save=[]), fresh)
+    optimizer = Trainer(model, TrainingArguments(str(tmp_path), use_cpu=True)).create_optimizer()
+    split_groups(optimizer, model, {ADAPTER: 1e-2, MECHANISM: 1e-4})
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    rates = {names[id(p)]: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert {rate for name, rate in rates.items() if "inhibition_k.lora_" in name} == {1e-2}
 
 
 def test_counts(tmp_path):
