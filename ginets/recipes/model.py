@@ -69,7 +69,15 @@ def make_model(
         model = attach(model, adapter_config, fresh)
     if start:
         start_from(model, start)
-    return freeze_base(model) if frozen else model
+    model = freeze_base(model) if frozen else model
+    if adapter_args.mechanism_lr is not None and not any(
+        parameter.requires_grad for module in mechanism(model) for parameter in module.parameters()
+    ):
+        raise ArgumentsError(
+            f"--mechanism_lr is {adapter_args.mechanism_lr:g}, and the gates or branches that {model_args.model_name_or_path} "
+            "brings stay frozen beside an adapter; leave it out, or name them in --modules_to_save."
+        )
+    return model
 
 
 def trains_base(adapter_args: AdapterArguments, config: PreTrainedConfig, head: Head) -> bool:

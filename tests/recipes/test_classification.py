@@ -319,6 +319,11 @@ def test_own_rate_of_gates(place, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(words(place, tmp_path / "none", "--mechanism_lr", "0.1"))
     assert "--mechanism_lr is 0.1, and this bert model has neither gates" in capsys.readouterr().err
+    gated, beside = place | {"model": tmp_path / "moved"}, ["--adapter", "lora", "--mechanism_lr", "0.1"]
+    with pytest.raises(SystemExit):
+        main(words(gated, tmp_path / "frozen", *beside))
+    assert "brings stay frozen beside an adapter" in capsys.readouterr().err
+    main(words(gated, tmp_path / "named", *beside, "--modules_to_save", "select_k", epochs=1))
 
 
 def test_holdout_is_parted_from_the_training_set(place, tmp_path, capsys):
