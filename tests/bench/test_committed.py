@@ -116,3 +116,20 @@ def test_evidence_quotes_the_high_rate():
         means = f"{statistics.fmean(values):.1f} | {statistics.fmean(losses[method]):.3f}"
         (line,) = (line for line in evidence if line.startswith(f"| {method} |") and shown in line)
         assert line.endswith(f" | {shown} | {means} | {difference} |")
+
+
+def test_evidence_quotes_gates_that_move():
+    name = "benchmarks/results/inhibition_moving_gates.json"
+    evidence = (ROOT / "docs/evidence.md").read_text(encoding="utf-8").splitlines()
+    for run, points in json.loads((ROOT / name).read_text(encoding="utf-8"))["figures"].items():
+        method, _, seed = run.partition(", seed ")
+        last = list(points.values())[-1]
+        scores = (100 * last[f"validation_matthews_correlation{end}"] for end in ("", "_at_1"))
+        cells = [
+            seed,
+            " / ".join(f"{score:.1f}" for score in scores),
+            f"{last['train_loss']:.2f} / {last['validation_loss']:.2f}",
+            f"{100 * last['reduced']:.0f} %",
+            f"{last['gate']:.2f} ({last['gate_least']:.2f} to {last['gate_largest']:.1f})",
+        ]
+        assert f"| {method} | {' | '.join(cells)} |" in evidence
