@@ -1,6 +1,7 @@
 """Models of the leaderboard: its runs done again with their checkpoints kept, and the rows they are measured on."""
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def open_results(options: argparse.Namespace) -> Results:
     check_known("variants", options.variants, board.methods)
     check_known("task", [options.task], [name for name in board.tasks if name in TASKS and TASKS[name].labels])
     check_known("seeds", options.seeds, board.seeds)
+    if options.points < 2:  # the Trainer takes a share of 1 for every step
+        sys.exit(f"--points is {options.points}; allowed: at least 2.")
     return results
 
 

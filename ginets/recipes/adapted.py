@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, TrainingArguments
 
+from ..models.freeze import mechanism
 from . import adalora
 from .arguments import ArgumentsError, check_range, option, switch
 from .heads import Head
@@ -177,6 +178,21 @@ def part_of(name: str, model) -> str:
             return ADAPTER
         base, name = model.get_base_model(), name.removeprefix("base_model.model.")
     return HEAD if name.partition(".")[0] in head_names(base) else BODY
+
+
+def parts_of(model) -> dict[int, str]:
+    """The id of each parameter → its part: as `part_of`, and gates and inhibited branches of the body by themselves.
+
+    An adapter on a gate is part of the adapter.
+    """
+    parts = {id(parameter): part_of(name, model) for name, parameter in model.named_parameters()}
+    own = (id(parameter) for module in mechanism(model) for parameter in module.parameters())
+    return parts | {each: MECHANISM for each in own if parts[each] == BODY}
+
+
+def trained_parts(model) -> set[str]:
+    parts = parts_of(model)
+    return {parts[id(parameter)] for parameter in model.parameters() if parameter.requires_grad}
 
 
 def is_adapted(model) -> bool:

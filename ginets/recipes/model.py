@@ -16,7 +16,7 @@ from transformers import (
 from ..extras import require
 from ..hub.load import position_limit, read_weights
 from ..models.freeze import freeze_base, mechanism
-from .adapted import AdapterArguments, attach, check_fit, head_names, make_config
+from .adapted import MECHANISM, AdapterArguments, attach, check_fit, head_names, make_config, trained_parts
 from .arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments
 from .heads import CAUSAL_LM, Head
 from .saved_adapters import (
@@ -70,9 +70,7 @@ def make_model(
     if start:
         start_from(model, start)
     model = freeze_base(model) if frozen else model
-    if adapter_args.mechanism_lr is not None and not any(
-        parameter.requires_grad for module in mechanism(model) for parameter in module.parameters()
-    ):
+    if adapter_args.mechanism_lr is not None and MECHANISM not in trained_parts(model):
         raise ArgumentsError(
             f"--mechanism_lr is {adapter_args.mechanism_lr:g}, and the gates or branches that {model_args.model_name_or_path} "
             "brings stay frozen beside an adapter; leave it out, or name them in --modules_to_save."

@@ -2,22 +2,19 @@
 
 from torch.optim import Optimizer
 
-from ..models.freeze import mechanism
-from .adapted import ADAPTER, BODY, HEAD, MECHANISM, part_of
+from .adapted import ADAPTER, HEAD, MECHANISM, parts_of
 
 
 def split_groups(optimizer: Optimizer, model, rates: dict[str, float | None]) -> None:
     """Split the groups of a new optimizer by part of the model, and give each part its learning rate.
 
     The groups differ in weight decay, as the Trainer decided: that stays. A part without a rate, and the rest of the
-    body, keeps the rate of the group. An adapter on a gate is part of the adapter.
+    body, keeps the rate of the group.
 
     Args:
         rates: part (`ADAPTER`, `HEAD`, `MECHANISM`) → learning rate.
     """
-    parts = {id(parameter): part_of(name, model) for name, parameter in model.named_parameters()}
-    own = (id(parameter) for module in mechanism(model) for parameter in module.parameters())
-    parts |= {each: MECHANISM for each in own if parts[each] == BODY}
+    parts = parts_of(model)
     groups = []
     for group in optimizer.param_groups:
         for part in (ADAPTER, HEAD, MECHANISM, None):

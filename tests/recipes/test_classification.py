@@ -320,9 +320,10 @@ def test_own_rate_of_gates(place, tmp_path, capsys):
         main(words(place, tmp_path / "none", "--mechanism_lr", "0.1"))
     assert "--mechanism_lr is 0.1, and this bert model has neither gates" in capsys.readouterr().err
     gated, beside = place | {"model": tmp_path / "moved"}, ["--adapter", "lora", "--mechanism_lr", "0.1"]
-    with pytest.raises(SystemExit):
-        main(words(gated, tmp_path / "frozen", *beside))
-    assert "brings stay frozen beside an adapter" in capsys.readouterr().err
+    for on_the_gate in ([], ["--target_modules", "select_k"]):
+        with pytest.raises(SystemExit):
+            main(words(gated, tmp_path / "frozen", *beside, *on_the_gate))
+        assert "brings stay frozen beside an adapter" in capsys.readouterr().err
     main(words(gated, tmp_path / "named", *beside, "--modules_to_save", "select_k", epochs=1))
 
 
