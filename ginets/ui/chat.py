@@ -1,8 +1,8 @@
 """The tab that talks to a language model; answers appear as they are written."""
 
 import asyncio
-from collections.abc import AsyncIterator, MutableMapping
-from weakref import WeakValueDictionary
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import gradio as gr
 
@@ -12,6 +12,7 @@ from .views import notice
 
 
 HEAD = "CausalLM"
+DRAWN = 0.05  # seconds between two looks of the page at an answer: it draws more slowly than a small model writes
 EXAMPLES = [("Why is the sky blue?",), ("Write two lines about the sea.",), ("What is 17 times 3?",)]
 
 
@@ -22,10 +23,57 @@ def text_of(content) -> str:
     return "".join(part.get("text", "") for part in content)
 
 
-def handler(source: Source, writing: MutableMapping[str, asyncio.Task]):
-    """What answers a message; in `writing` it notes, by session, the task that does so."""
+class Conversation:
+    """Of one visitor: the answer being written, which can be ended, and whether what the page shows still counts.
+
+    Gradio's own cancelling is not used: the page neither waits for it, so that a piece on its way brings an old
+    conversation back, nor keeps listening for what begins in the same moment. All of it runs in one loop."""
+
+    def __init__(self) -> None:
+        self.writing: asyncio.Task | None = None
+        self.cleared = False
+
+    async def follow(self, pieces: AsyncIterator[str]) -> AsyncIterator[str]:
+        """Until they end, or `stop` is called; those that come faster than they are drawn come together."""
+        arrived = []
+
+        async def write() -> None:
+            async for piece in pieces:
+                arrived.append(piece)
+
+        self.writing = writing = asyncio.create_task(write())
+        try:
+            while not writing.cancelled() and (arrived or not writing.done()):
+                await asyncio.wait([writing], timeout=DRAWN)
+                together = "".join(arrived)
+                arrived.clear()
+                if together:
+                    yield together
+            if not writing.cancelled():
+                writing.result()  # raises what the pieces raised
+        finally:
+            writing.cancel()
+
+    async def stop(self) -> None:
+        if self.writing:
+            self.writing.cancel()
+
+    async def clear(self) -> tuple:
+        """The turns and the sentence of a new conversation."""
+        await self.stop()
+        self.cleared = True
+        return [], ""
+
+    async def settle(self) -> tuple:
+        """After an answer: the page may have drawn the last of it over a conversation begun meanwhile."""
+        return ([], "") if self.cleared else (gr.skip(), gr.skip())
+
+
+def handler(source: Source):
+    """What answers a message."""
 
     async def chat(
+        conversation: Conversation,
         model: str,
         said: str,
         turns: list,
@@ -33,11 +81,11 @@ def handler(source: Source, writing: MutableMapping[str, asyncio.Task]):
         temperature: float,
         top_p: float,
         longest: int,
-        request: gr.Request,
     ) -> AsyncIterator[tuple]:
         """Yields the field's new text, the turns, and a sentence if something is wrong; a text that got no answer
         goes back into its field."""
-        writing[request.session_hash] = asyncio.current_task()
+        turns = [] if conversation.cleared else turns
+        conversation.cleared = False
         turns = [{"role": each["role"], "content": text_of(each["content"])} for each in turns]
         asked = [*turns, {"role": "user", "content": said}]
         answer = ""
@@ -47,28 +95,22 @@ def handler(source: Source, writing: MutableMapping[str, asyncio.Task]):
             messages = ([{"role": "system", "content": system}] if system.strip() else []) + asked
             options = {"temperature": temperature, "top_p": top_p, "max_tokens": int(longest)}
             yield "", asked, ""
-            async for piece in source.chat(model, messages, **options):
-                answer += piece
-                yield "", [*asked, {"role": "assistant", "content": answer}], ""
-            if not answer:
+            if conversation.cleared:
+                return
+            async with aclosing(conversation.follow(source.chat(model, messages, **options))) as pieces:
+                async for piece in pieces:
+                    answer += piece
+                    yield gr.skip(), [*asked, {"role": "assistant", "content": answer}], ""
+            if answer or conversation.cleared:
+                return
+            if not conversation.writing.cancelled():
                 raise Refused("The model ended without a word; ask in other words, or at a higher temperature.")
+            yield said, turns, ""
         except Exception as error:  # the outermost layer: whatever it was, the page goes on
             kept = [*asked, {"role": "assistant", "content": answer}] if answer else turns
-            yield "" if answer else said, kept, notice(explained(error))
+            yield gr.skip() if answer else said, kept, notice(explained(error))
 
     return chat
-
-
-def cleaner(writing: MutableMapping[str, asyncio.Task]):
-    """What begins a new conversation. The page does not wait for an answer to be cancelled: a piece of it that came
-    after the empty conversation would bring the old one back."""
-
-    async def clear(request: gr.Request) -> tuple:
-        if task := writing.get(request.session_hash):
-            await asyncio.wait([task])
-        return [], ""
-
-    return clear
 
 
 def tab(source: Source) -> None:
@@ -89,8 +131,9 @@ def tab(source: Source) -> None:
         temperature = gr.Slider(0, 2, value=0.7, step=0.1, label="Temperature (0: always the likeliest token)")
         top_p = gr.Slider(0.05, 1, value=0.95, step=0.05, label="Top p (draw from this share of the likeliest tokens)")
         longest = gr.Slider(1, 1024, value=256, step=1, label="Longest answer, in tokens")
-    fields = [model, said, turns, system, temperature, top_p, longest]
-    tasks = WeakValueDictionary()
-    writing = gr.on([send.click, said.submit], handler(source, tasks), fields, [said, turns, output], show_progress="hidden", **PRIVATE)  # fmt: skip
-    stop.click(None, cancels=[writing], **PRIVATE)
-    clear.click(cleaner(tasks), None, [turns, output], cancels=[writing], **PRIVATE)
+    conversation = gr.State(Conversation())
+    fields = [conversation, model, said, turns, system, temperature, top_p, longest]
+    answered = gr.on([send.click, said.submit], handler(source), fields, [said, turns, output], show_progress="hidden", **PRIVATE)  # fmt: skip
+    answered.then(Conversation.settle, conversation, [turns, output], show_progress="hidden", **PRIVATE)
+    stop.click(Conversation.stop, conversation, None, **PRIVATE)
+    clear.click(Conversation.clear, conversation, [turns, output], **PRIVATE)

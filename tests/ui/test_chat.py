@@ -1,44 +1,152 @@
-"""A new conversation begins when nothing of the old one can come any more, however late its cancelling arrives."""
+"""An answer can be ended at any moment, and nothing of an old conversation comes back into a new one."""
 
 import asyncio
-from types import SimpleNamespace
-from weakref import WeakValueDictionary
+import copy
 
-from ginets.ui.chat import cleaner, handler
+import gradio as gr
+import pytest
+
+from ginets.ui.chat import Conversation, handler
+from ginets.ui.source import Refused
 
 
-class Endless:
+SKIP = gr.skip()
+
+
+class Writer:
+    """A source that writes its pieces, and then fails, or never ends."""
+
+    def __init__(self, pieces=(), error: Exception | None = None, endless: bool = False) -> None:
+        self.pieces, self.error, self.endless = pieces, error, endless
+        self.asked, self.ended = [], False
+
     async def chat(self, model, messages, **options):
-        while True:
-            yield "word "
+        self.asked.append(messages)
+        try:
+            for piece in self.pieces:
+                yield piece
+            if self.error:
+                raise self.error
+            while self.endless:
+                await asyncio.sleep(0)
+                yield "word "
+        finally:
+            self.ended = True
+
+
+def answer(conversation: Conversation, source: Writer, said: str = "c d e", turns=()):
+    return handler(source)(conversation, "m", said, list(turns), "", 0.0, 1.0, 9)
+
+
+async def all_of(shown) -> list:
+    return [each async for each in shown]
+
+
+def test_pieces_that_come_at_once_are_drawn_at_once_and_the_field_is_left_alone():
+    shown = asyncio.run(all_of(answer(Conversation(), Writer(["a ", "b ", "c"]))))
+    asked = {"role": "user", "content": "c d e"}
+    assert shown == [("", [asked], ""), (SKIP, [asked, {"role": "assistant", "content": "a b c"}], "")]
+
+
+@pytest.mark.parametrize("pieces", [(), ("a ", "b")])
+def test_an_error_keeps_what_was_written(pieces):
+    *_, (field, turns, sentence) = asyncio.run(all_of(answer(Conversation(), Writer(pieces, Refused("Too long.")))))
+    assert "Too long." in sentence
+    assert field == (SKIP if pieces else "c d e")
+    assert [turn["content"] for turn in turns] == (["c d e", "a b"] if pieces else [])
+
+
+def test_an_answer_without_a_word_is_said():
+    *_, (field, turns, sentence) = asyncio.run(all_of(answer(Conversation(), Writer())))
+    assert (field, turns) == ("c d e", [])
+    assert "without a word" in sentence
+
+
+def test_stopping_ends_the_answer_and_keeps_it():
+    async def run():
+        conversation, source, shown = Conversation(), Writer(endless=True), []
+        async for each in answer(conversation, source):
+            shown.append(each)
+            if len(shown) == 3:
+                await conversation.stop()
+        return source, shown, await conversation.settle()
+
+    source, shown, settled = asyncio.run(run())
+    assert source.ended
+    assert shown[-1][1][-1]["content"].startswith(shown[2][1][-1]["content"])
+    assert shown[-1][2] == "" and len(shown) <= 4  # at most what had come before
+    assert settled == (SKIP, SKIP)
+
+
+@pytest.mark.parametrize("end", [Conversation.stop, Conversation.clear])
+def test_stopping_before_the_first_word_gives_the_message_back(end):
+    """A new conversation does not: something else may be in the field by then."""
+
+    class Silent(Writer):
+        async def chat(self, model, messages, **options):
+            await asyncio.sleep(60)
+            yield "late"
+
+    async def run():
+        conversation = Conversation()
+        shown = asyncio.create_task(all_of(answer(conversation, Silent())))
+        while conversation.writing is None:
             await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await end(conversation)
+        return await shown
+
+    _, *more = asyncio.run(run())
+    assert more == ([("c d e", [], "")] if end is Conversation.stop else [])
 
 
-def test_clearing_waits_for_the_answer_that_is_being_written():
-    async def run() -> tuple[list, tuple, tuple]:
-        tasks, shown = WeakValueDictionary(), []
-        chat, clear = handler(Endless(), tasks), cleaner(tasks)
-        mine, other = SimpleNamespace(session_hash="mine"), SimpleNamespace(session_hash="other")
+def test_a_new_conversation_ends_the_old_one_and_clears_what_is_drawn_after_it():
+    async def run():
+        conversation, source, shown = Conversation(), Writer(endless=True), []
+        async for each in answer(conversation, source):
+            shown.append(each)
+            if len(shown) == 3:
+                cleared = await conversation.clear()
+        settled = await conversation.settle()
+        late = shown[-1][1]  # the page may still show it, and send it
+        *_, (_, turns, _) = await all_of(answer(conversation, later := Writer(["new"]), "f", late))
+        return source.ended, cleared, settled, later.asked, turns, await conversation.settle()
 
-        async def write() -> None:
-            async for _, turns, _ in chat("m", "c d e", [], "", 0.0, 1.0, 9, mine):
-                shown.append(turns)
+    ended, cleared, settled, asked, turns, after = asyncio.run(run())
+    assert ended
+    assert cleared == settled == ([], "")
+    assert asked == [[{"role": "user", "content": "f"}]]
+    assert [turn["content"] for turn in turns] == ["f", "new"]
+    assert after == (SKIP, SKIP)
 
-        writing = asyncio.create_task(write())
-        while len(shown) < 3:
-            await asyncio.sleep(0)
-        elsewhere = await clear(other)  # does not wait
-        clearing = asyncio.create_task(clear(mine))
-        before = len(shown)
-        while len(shown) < before + 3:
-            await asyncio.sleep(0)
-        assert not clearing.done()
-        writing.cancel()
-        cleared = await clearing
-        assert writing.done()
-        again = await clear(mine)  # nothing is being written
-        return shown, elsewhere, cleared, again
 
-    shown, *cleared = asyncio.run(run())
-    assert shown[2][-1] == {"role": "assistant", "content": "word word "}
-    assert cleared == [([], "")] * 3
+def test_a_new_conversation_before_anything_was_asked_of_the_model():
+    async def run():
+        conversation, source = Conversation(), Writer(endless=True)
+        shown = []
+        async for each in answer(conversation, source):
+            shown.append(each)
+            await conversation.clear()
+        return source.asked, shown
+
+    asked, shown = asyncio.run(run())
+    assert asked == [] and len(shown) == 1
+
+
+def test_who_leaves_the_page_ends_the_answer():
+    async def run():
+        source = Writer(endless=True)
+        shown = answer(conversation := Conversation(), source)
+        for _ in range(3):
+            await anext(shown)
+        await shown.aclose()
+        await asyncio.wait([conversation.writing])
+        return source.ended
+
+    assert asyncio.run(run())
+
+
+def test_each_visitor_has_a_conversation():
+    """Gradio copies the first one for each."""
+    first = Conversation()
+    assert copy.deepcopy(first) is not first

@@ -125,8 +125,14 @@ def test_chat_streams(visit):
     page.locator("[data-testid=bot]").first.wait_for()
     page.wait_for_function("() => seen.size > 2")
     assert page.locator("[data-testid=user]").inner_text().strip() == "c d e"
-    page.get_by_role("button", name="New conversation").click()
-    page.locator("[data-testid=user]").wait_for(state="detached")
+    for stopped in (False, True):
+        if stopped:
+            page.get_by_label("Message", exact=True).fill("c d e")
+            page.get_by_label("Message", exact=True).press("Enter")
+            page.locator("[data-testid=bot]").first.wait_for()
+            page.get_by_role("button", name="Stop").click()
+        page.get_by_role("button", name="New conversation").click()
+        page.locator("[data-testid=user]").wait_for(state="detached")
     page.get_by_label("Message", exact=True).fill("c d e " * 100)
     page.get_by_role("button", name="Send").click()
     assert "tokens" in said(page, "[role=alert]")
