@@ -24,6 +24,9 @@ def as_markdown(results: Results, costs: dict | None = None) -> str:
     board = results.leaderboard
     made = f"Base model: {results.base}. Made by `ginets bench report` from the cells in this folder."
     parts = [f"# {board.title}", made, frame(results)]
+    if len(results.columns) > 1:
+        parts += [f"## At a glance: scores, and in brackets their difference to {board.baselines[0]}"]
+        parts += [overview(results.columns, board.baselines[0])]
     for column in results.columns:
         seeds = ", ".join(map(str, column.seeds))
         parts += [f"## {column.task}: {column.metric}, seeds {seeds}", score_table(column, board)]
@@ -79,6 +82,19 @@ def distinct(texts) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
+def overview(columns: Sequence[Column], baseline: str) -> str:
+    """One line for each method, with all tasks."""
+    differences = [column.differences(baseline) for column in columns]
+    lines = [["", *(column.task for column in columns)]]
+    for method in columns[0].means:
+        scores = [spell(column.means[method]) for column in columns]
+        gaps = [spell_difference(each.get(method), p=False) for each in differences]
+        lines.append(
+            [method, *(f"{score} ({gap})" if gap else score for score, gap in zip(scores, gaps, strict=True))]
+        )
+    return table(lines)
+
+
 def score_table(column: Column, board: Leaderboard) -> str:
     """Method, score, that of each seed, differences to the baselines; bold where they are more than noise."""
     differences = {name: column.differences(name) for name in board.baselines}
@@ -95,10 +111,10 @@ def spell(mean: Mean, digits: int = 1) -> str:
     return f"{mean.value:.{digits}f}{half}"
 
 
-def spell_difference(found: Difference | None) -> str:
+def spell_difference(found: Difference | None, p: bool = True) -> str:
     if found is None:
         return ""
-    text = f"{found.mean.value:+.1f} ± {found.mean.half:.1f} (p {found.p:.2g})"
+    text = f"{found.mean.value:+.1f} ± {found.mean.half:.1f}" + (f" (p {found.p:.2g})" if p else "")
     return f"**{text}**" if found.shown else text
 
 

@@ -68,7 +68,7 @@ def test_evidence_quotes_the_report():
     section = evidence.partition("\n## The leaderboard")[2].partition("\n## ")[0]
     methods = list(load(FILE).methods)
     lines = [line for line in section.splitlines() if line.startswith("| ") and line.split()[1] in methods]
-    assert [line.split()[1] for line in lines] == methods
+    assert lines and [line.split()[1] for line in lines] == methods * (len(lines) // len(methods))  # whole tables
     assert set(lines) <= set((FILE.parent / "minilm/RESULTS.md").read_text(encoding="utf-8").splitlines())
 
 

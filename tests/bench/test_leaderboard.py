@@ -195,9 +195,16 @@ def test_report(results):
     assert "chosen on a held-out part of the training set of cola with seed 100" in text
     assert "## cola: matthews_correlation, seeds 1, 2, 3" in text and "* full: everything" in text
     lora = 100 * (0.75 - 0.012)
-    line = next(line for line in text.splitlines() if line.startswith("| lora | 7"))
+    assert f"| lora | {' | '.join([f'{lora:.1f} ± 3.0'] * 3)} |" in text  # no difference to itself
+    line = next(line for line in text.splitlines() if line.startswith("| lora | 7") and "," in line)
     assert line.startswith(f"| lora | {lora:.1f} ± ") and "| 75.0, 73.8, 72.6 |" in line and "−" not in line
-    bold = next(line for line in text.splitlines() if line.startswith("| ina | 5"))
+    assert (
+        "## At a glance: scores, and in brackets their difference to lora\n\n|  | cola | rte | all tasks |\n" in text
+    )
+    glance = next(line for line in text.splitlines() if line.startswith("| ina | 5"))
+    half = 4.302653 * 0.3 / 3**0.5  # the gaps are 0.3 apart
+    assert glance.split(" | ")[1].endswith(f" (**-14.7 ± {half:.1f}**)") and glance.count("**") == 6
+    bold = next(line for line in text.splitlines() if line.startswith("| ina | 5") and "(p " in line)
     assert re.search(r"\*\*-14\.7 ± \d\.\d \(p .*\)\*\*", bold)
     assert "| ina | 0.01 (edge) | 100 | 1.25 | 5 | 700 | 0.50 |" in text
     assert "## Tuning\n\n|  | rate 1 | rate 2 | chosen |\n" in text
