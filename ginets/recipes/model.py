@@ -69,7 +69,9 @@ def make_model(
         model = attach(model, adapter_config, fresh)
     if start:
         start_from(model, start)
-    model = freeze_base(model) if frozen else model
+    if frozen:
+        for name, parameter in freeze_base(model).named_parameters():
+            parameter.requires_grad |= name in fresh  # frozen, they would stay what the seed has made
     if adapter_args.mechanism_lr is not None and MECHANISM not in trained_parts(model):
         raise ArgumentsError(
             f"--mechanism_lr is {adapter_args.mechanism_lr:g}, and the gates or branches that {model_args.model_name_or_path} "
