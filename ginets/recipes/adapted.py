@@ -30,8 +30,8 @@ class AdapterArguments:
     init_adapter: str | None = option("Start from this trained adapter (its folder, or a name on the Hub).")
     adapter_lr: float | None = option("Learning rate of the adapter [default: --learning_rate].")
     train_base: bool | None = switch(
-        "Models with gates or inhibited branches and no adapter: train everything, or with `false` the mechanism and the "
-        "head alone [default: everything; language models: the mechanism]."
+        "Models with gates or inhibited branches and no adapter: train everything, or with `false` the mechanism, the head "
+        "and what the checkpoint lacks [default: everything; language models: the mechanism]."
     )
     classifier_lr: float | None = option("Learning rate of the head [default: --learning_rate].")
     mechanism_lr: float | None = option(

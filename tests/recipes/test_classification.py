@@ -1,12 +1,13 @@
 """Classification end to end with a tiny BERT: results, files, resuming, early stopping, gates, heads."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, RobertaConfig
 
 import ginets
@@ -286,17 +287,24 @@ def test_inputs_are_cut_to_the_positions_of_the_model(tmp_path):
     assert position_limit(RobertaConfig(max_position_embeddings=514)) == 512
 
 
-def test_gates_and_head_alone(place, tmp_path, capsys):
-    """`--train_base false`: what the checkpoint brought stays as it is, to the bit."""
-    frozen = ["--train_base", "false"]
-    figures = main(words(place, tmp_path / "out", "--gi_key_side", *frozen, epochs=1))
-    stock, saved = (load_file(Path(each) / "model.safetensors") for each in (place["model"], tmp_path / "out"))
+@pytest.mark.parametrize("pooler", [True, False])
+def test_gates_and_head_alone(place, pooler, tmp_path, capsys):
+    """`--train_base false`: what the checkpoint brought stays as it is, to the bit; what it lacks is trained."""
+    frozen, base = ["--train_base", "false"], shutil.copytree(place["model"], tmp_path / "base")
+    stock = {
+        name: each for name, each in load_file(base / "model.safetensors").items() if pooler or "pooler" not in name
+    }
+    save_file(stock, base / "model.safetensors", metadata={"format": "pt"})
+    figures = main(words(place | {"model": str(base)}, tmp_path / "out", "--gi_key_side", *frozen, epochs=1))
+    saved, trained = load_file(tmp_path / "out/model.safetensors"), 0
     for name, tensor in saved.items():
-        base = stock.get(name.removeprefix("bert."))
-        gate = "inhibition_" in name or "select_" in name
-        assert (base is not None and torch.equal(tensor, base)) != (gate or "classifier" in name), name
-    gates = sum(tensor.numel() for name, tensor in saved.items() if "inhibition_" in name or "select_" in name)
-    assert figures["trainable_parameters_without_head"] == gates
+        if name.removeprefix("bert.") in stock:
+            assert torch.equal(tensor, stock[name.removeprefix("bert.")]), name
+        elif "classifier" not in name:
+            assert any(part in name for part in ("inhibition_", "select_", "pooler")), name
+            trained += tensor.numel()
+    assert figures["trainable_parameters_without_head"] == trained
+    assert pooler or "bert.pooler.dense.weight" in saved
     with pytest.raises(SystemExit):
         main(words(place, tmp_path / "none", *frozen))
     assert "--train_base is false, and this bert model has neither gates" in capsys.readouterr().err
