@@ -17,7 +17,7 @@ from peft import PeftModel
 from transformers import AutoConfig, {auto}
 
 config = AutoConfig.from_pretrained("{name}", subfolder="base")
-base = {auto}.from_pretrained("{base}", config=config)
+base = {auto}.from_pretrained("{base}", config=config{mapping})
 model = PeftModel.from_pretrained(base, "{name}")
 ```
 """
@@ -44,6 +44,7 @@ class CardFacts:
         flags: gate flags of the config.
         adapter: method of the adapter, if the model is one.
         adapter_config: fields of its config.
+        key_mapping: with which its base is loaded, see `load.key_mapping`.
         trainable: numbers of trained parameters.
         hyperparameters: what else decides the result.
         command: the exact command line.
@@ -63,6 +64,7 @@ class CardFacts:
     flags: Mapping[str, object] = field(default_factory=dict)
     adapter: str | None = None
     adapter_config: Mapping[str, object] = field(default_factory=dict)
+    key_mapping: Mapping[str, str] | None = None
     trainable: Mapping[str, int] = field(default_factory=dict)
     hyperparameters: Mapping[str, object] = field(default_factory=dict)
     command: str = ""
@@ -115,8 +117,14 @@ def _adapter(facts: CardFacts, base: str) -> str:
     """What the adapter is, and how to load it: its folder keeps the config of its base model in `base/`."""
     table = _table("field", facts.adapter_config)
     frozen = f"![steps of freezing]({facts.freeze_map})\n\n" if facts.freeze_map else ""
-    load = LOAD_ADAPTER.format(auto=AUTO[facts.task_type], base=base, name=facts.name)
+    mapping = spell_mapping(facts.key_mapping)
+    load = LOAD_ADAPTER.format(auto=AUTO[facts.task_type], base=base, name=facts.name, mapping=mapping)
     return f"## Adapter\n\nMethod: {facts.adapter}.\n\n{table}\n{frozen}{load}"
+
+
+def spell_mapping(mapping: Mapping[str, str] | None) -> str:
+    """The argument of `from_pretrained`, with the comma before it; nothing if there is none."""
+    return f", key_mapping={dict(mapping)}" if mapping else ""
 
 
 def _is_local(facts: CardFacts) -> bool:

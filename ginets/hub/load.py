@@ -23,6 +23,8 @@ HEADS = {
     "SEQ_CLS": "SequenceClassification",
     "TOKEN_CLS": "TokenClassification",
     "QUESTION_ANS": "QuestionAnswering",
+    "SEQ_2_SEQ_LM": "Seq2SeqLM",
+    "FEATURE_EXTRACTION": None,
 }
 CLASSIFIERS = ("score.weight", "classifier.weight", "classifier.out_proj.weight")
 
@@ -51,7 +53,8 @@ def load_for_inference(path: str, head: str | None = None, dtype: str = "float32
 def find_model(path: str, head: str | None = None, **hub_options) -> "ModelSource":
     """What is at `path`, from its small files alone; `load_for_inference` says what the arguments mean."""
     if head is not None and not hasattr(transformers, f"AutoModelFor{head}"):
-        raise ValueError(f"head is {head!r}; it must be one that transformers has, e.g. {', '.join(HEADS.values())}.")
+        known = ", ".join(filter(None, HEADS.values()))
+        raise ValueError(f"head is {head!r}; it must be one that transformers has, e.g. {known}.")
     source = ModelSource(str(path), head, hub_options)
     if source.config.is_encoder_decoder:
         raise ValueError(f"{path!r} is an encoder-decoder model; give an encoder or a decoder.")
@@ -79,11 +82,12 @@ def read_object(path: str | Path) -> dict:
 
 @dataclass
 class ModelSource:
-    """A model that can be loaded; `find_model` makes it."""
+    """A model that can be loaded; `find_model` makes it. `other_base`: in place of the one that an adapter names."""
 
     path: str
-    head: str | None
+    head: str | None = None
     hub_options: dict = field(default_factory=dict)
+    other_base: str | None = None
 
     def file(self, name: str) -> str | None:
         return find_file(self.path, name, **self.hub_options)
@@ -98,7 +102,7 @@ class ModelSource:
         if (found := self.file(ADAPTER_CONFIG)) is None:
             return None
         content = read_object(found)
-        for name in ("peft_type", "base_model_name_or_path"):
+        for name in ("peft_type", *(() if self.other_base else ("base_model_name_or_path",))):
             if not isinstance(content.get(name), str):
                 raise ValueError(f"{found}: names no {name}.")
         if self.file(ADAPTER_WEIGHTS) is None:
@@ -110,6 +114,8 @@ class ModelSource:
         """The complete model, and the Hub options that fetch it."""
         if self.adapter is None:
             return self.path, self.hub_options
+        if self.other_base:
+            return self.other_base, self.hub_options
         revision = self.adapter.get("revision") or "main"
         return self.adapter["base_model_name_or_path"], self.hub_options | {"revision": revision}
 
@@ -143,8 +149,8 @@ class ModelSource:
     @property
     def saved_head(self) -> str | None:
         """The head that was saved; None for a model without one."""
-        if self.adapter and (head := HEADS.get(self.adapter.get("task_type"))):
-            return head
+        if self.adapter and self.adapter.get("task_type") in HEADS:
+            return HEADS[self.adapter["task_type"]]
         made_on = ((self.adapter or {}).get("auto_mapping") or {}).get("base_model_class")
         name = made_on or next(iter(self.config.architectures or ()), "")
         head = "CausalLM" if name.endswith("LMHeadModel") else name.partition("For")[2]
@@ -177,9 +183,6 @@ class ModelSource:
 def read_weights(auto: type, name: str, config: PreTrainedConfig, **options) -> tuple:
     """A model with the weights at `name`, safetensors only, and transformers' report of which were there.
 
-    Question answering heads of Llama and its relatives call `transformer` what all their other models call `model`.
-    transformers would leave such weights out and the backbone at random; here they are found.
-
     Args:
         auto: Auto class of the head.
         options: of `from_pretrained`.
@@ -187,18 +190,29 @@ def read_weights(auto: type, name: str, config: PreTrainedConfig, **options) -> 
     Raises:
         OSError: there are none, or they cannot be read.
     """
-    known = type(config) in auto._model_mapping  # else it is the own code of a repository
-    prefix = getattr(auto._model_mapping[type(config)], "base_model_prefix", None) if known else None
-    renamed = {"key_mapping": {r"^model\.": "transformer."}} if prefix == "transformer" else {}
+    mapping = key_mapping(auto, config)
     try:
         model, found = auto.from_pretrained(
-            name, config=config, use_safetensors=True, output_loading_info=True, **renamed, **options
+            name, config=config, use_safetensors=True, output_loading_info=True, key_mapping=mapping, **options
         )
     except SafetensorError as error:
         raise OSError(f"damaged file: {error}") from error
-    if renamed:  # transformers would save it under the names that it found
+    if mapping:  # transformers would save it under the names that it found
         model._weight_conversions = None
     return model, found
+
+
+def key_mapping(auto: type, config: PreTrainedConfig) -> dict[str, str] | None:
+    """What `from_pretrained` has to be told for heads whose backbone has another name than in all other models.
+
+    Those for question answering of Llama and its relatives call `transformer` what the others call `model`.
+    transformers would leave such weights out and the backbone at random.
+    """
+    mappings = (auto._model_mapping, AutoModel._model_mapping)
+    if not all(type(config) in each for each in mappings):  # the own code of a repository
+        return None
+    own, usual = (getattr(each[type(config)], "base_model_prefix", None) for each in mappings)
+    return {rf"^{usual}\.": "transformer."} if own == "transformer" != usual else None
 
 
 def position_limit(config: PreTrainedConfig) -> int | None:

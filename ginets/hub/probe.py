@@ -2,7 +2,7 @@
 
 It imports nothing of ginets itself. On standard input it reads JSON: `without_ginets`, and `jobs`, each with `path`,
 `auto` (name of the Auto class), `output` (a safetensors file to write), `trust` (the repository's own code may run) and,
-for a PEFT adapter, `base`, `revision` and `config` (the folder with the config of its base). It prints a line of JSON:
+for a PEFT adapter, `base`, `revision`, `config` (the folder with the config of its base) and `key_mapping`. It prints a line of JSON:
 for each job what was loaded, or the `error`.
 """
 
@@ -33,7 +33,7 @@ def load(job: dict):
         source = job.get("config") or job["base"]
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
         options = {"trust_remote_code": False, "use_safetensors": True, "revision": job.get("revision") or "main"}
-        model = auto.from_pretrained(job["base"], config=config, **options)
+        model = auto.from_pretrained(job["base"], config=config, key_mapping=job.get("key_mapping"), **options)
         model = peft.PeftModel.from_pretrained(model, job["path"])
     tokenizer = None
     if job.get("tokenizer", True):

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from ..models.flags import is_flag
 from .flatten import auto_map, code_files, family_of
-from .load import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, ModelSource, find_model, read_weights
+from .load import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, ModelSource, find_model, key_mapping, read_weights
 from .published_card import PICTURE, Published, published_card, read_card
 from .verify import CHECKSUMS, check_checksums, files_in, read_checksums, sha256
 
@@ -254,6 +254,7 @@ def write_adapter(source: ModelSource, folder: Path, base: str, as_lora: bool) -
         base=base,
         adapter=config["peft_type"],
         base_config=bool(saved),
+        key_mapping=key_mapping(source.model_class, source.config),
         needs_ginets=ours or family is not None,
         form=FORMS["as_lora"] if as_lora else "",
         methods=(source.adapter["peft_type"].removeprefix(OUR_ADAPTERS).lower(), *gated),

@@ -1,6 +1,7 @@
 """The card of a published model: that of its run, and what a stranger needs: how to load it, limits, licence, citation."""
 
 import re
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from transformers.utils import cached_file
 from yaml import YAMLError  # huggingface_hub needs it, too
 
-from .card import LOAD, _table
+from .card import LOAD, _table, spell_mapping
 from .citation import citation
 
 
@@ -58,7 +59,7 @@ ADAPTED = """```python
 {first}from peft import PeftModel
 from transformers import {auto}{config_import}
 
-{config}base = {auto}.from_pretrained("{base}"{config_argument})
+{config}base = {auto}.from_pretrained("{base}"{config_argument}{mapping})
 model = PeftModel.from_pretrained(base, "{name}")
 ```
 """
@@ -91,6 +92,7 @@ class Published:
         base: the base model, if known; for an adapter what it is put on.
         adapter: type in `adapter_config.json`; None for a complete model.
         base_config: an adapter that keeps the config of its base.
+        key_mapping: with which its base is loaded, see `load.key_mapping`.
         needs_ginets: an adapter that cannot be loaded without.
         form: how it was changed for publishing, in a sentence.
         license: of the base; None: look it up.
@@ -104,6 +106,7 @@ class Published:
     base: str | None = None
     adapter: str | None = None
     base_config: bool = False
+    key_mapping: Mapping[str, str] | None = None
     needs_ginets: bool = False
     form: str = ""
     license: str | None = None
@@ -167,6 +170,7 @@ def how_to_load(facts: Published) -> str:
         config_import=", AutoConfig" if facts.base_config else "",
         config=f'config = AutoConfig.from_pretrained("{facts.name}", subfolder="base")\n' if facts.base_config else "",
         config_argument=", config=config" if facts.base_config else "",
+        mapping=spell_mapping(facts.key_mapping),
     )
     if not facts.needs_ginets:
         return PLAIN + code

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from . import probe
 from .flatten import auto_map, code_files, family_of
-from .load import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, find_model, read_object
+from .load import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, find_model, key_mapping, read_object
 from .published_card import read_card
 
 
@@ -224,6 +224,7 @@ def check_loading(report: Report, folder: Path, files: list[str], config: dict) 
     if source.adapter:
         base, saved = source.base, folder / BASE
         job |= {"base": base[0], "revision": base[1]["revision"]}
+        job["key_mapping"] = key_mapping(source.model_class, source.config)
         job["config"] = str(saved) if (saved / "config.json").is_file() else None
         needs_ginets = config["peft_type"].startswith("GINETS_") or family_of(source.config) is not None
     with tempfile.TemporaryDirectory() as scratch:

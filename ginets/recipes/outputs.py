@@ -6,7 +6,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..hub.card import CardFacts, make_card
+import transformers
+
+from ..hub.card import AUTO, CardFacts, make_card
+from ..hub.load import key_mapping
 from ..models.flags import is_flag
 from ..viz.curves import plot_learning_curve
 from ..viz.freeze_map import plot_freeze_map, read_freeze_log
@@ -93,6 +96,7 @@ def write_card(
         flags={name: value for name, value in model.config.to_dict().items() if is_flag(name)},
         adapter=metrics["adapter"] if is_adapted(model) else None,
         adapter_config=adapter_facts(model) if is_adapted(model) else {},
+        key_mapping=key_mapping(getattr(transformers, AUTO[task.kind]), model.config) if is_adapted(model) else None,
         trainable={name: metrics[name] for name in ("trainable_parameters", "trainable_parameters_without_head")},
         hyperparameters={name: training_args.to_dict()[name] for name in CARD_ARGUMENTS} | task.arguments,
         command=command,

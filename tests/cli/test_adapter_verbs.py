@@ -8,14 +8,17 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     BertForSequenceClassification,
     LlamaForCausalLM,
+    LlamaForQuestionAnswering,
     LlamaForSequenceClassification,
 )
 
-from ginets import InAConfig
+from ginets import BertGIForSequenceClassification, InAConfig
 from ginets.cli import main
+from tests.tiny import config as tiny_config
 from tests.tiny import inputs, stock_config
 
 
@@ -54,6 +57,44 @@ def test_fold(task, auto_class, tmp_path, capsys):
     assert f"LlamaInA{head.__name__.removeprefix('Llama')}" in capsys.readouterr().out
     native = auto_class.from_pretrained(tmp_path / "native").eval()
     torch.testing.assert_close(native(**inputs()).logits, model(**inputs()).logits, rtol=0, atol=1e-5)
+
+
+def test_fold_for_question_answering(tmp_path):
+    """Its head calls `transformer` what the checkpoint of the base calls `model`."""
+    model = LlamaForQuestionAnswering(stock_config("llama_ina"))
+    base = LlamaForCausalLM(stock_config("llama_ina"))
+    base.model.load_state_dict(model.transformer.state_dict())
+    base.save_pretrained(tmp_path / "base")
+    model = get_peft_model(model, InAConfig(init_weights=False, modules_to_save=["qa_outputs"])).eval()
+    model.save_pretrained(tmp_path / "adapter")
+    assert run("fold", *(tmp_path / name for name in ("base", "adapter", "native"))) == 0
+    native = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "native").eval()
+    torch.testing.assert_close(native(**inputs()).start_logits, model(**inputs()).start_logits, rtol=0, atol=1e-5)
+
+
+def test_to_lora_keeps_gates_that_were_trained_beside_the_adapter(tmp_path):
+    """They are in the adapter, and the config that has them in its folder `base`."""
+    config = tiny_config("bert_gi", gi_key_side=True, num_labels=3)
+    gated = BertGIForSequenceClassification(config)
+    stock = {
+        name: tensor for name, tensor in gated.state_dict().items() if "_k." not in name and "classifier" not in name
+    }
+    (tmp_path / "base").mkdir()
+    save_file(stock, tmp_path / "base" / "model.safetensors", metadata={"format": "pt"})
+    stock_config("bert_gi").save_pretrained(tmp_path / "base")
+    parts = ["classifier", "inhibition_k", "select_k"]
+    fields = {"task_type": "SEQ_CLS", "inhibition_level": 0, "target_modules": ["query"], "modules_to_save": parts}
+    model = get_peft_model(gated, InAConfig(init_weights=False, **fields)).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "modules_to_save" in name:
+                parameter.normal_()
+    model.save_pretrained(tmp_path / "adapter")
+    config.save_pretrained(tmp_path / "adapter" / "base")
+    assert run("to-lora", *(tmp_path / name for name in ("base", "adapter", "lora"))) == 0
+    base = BertGIForSequenceClassification.from_pretrained(tmp_path / "base", config=config)
+    lora = PeftModel.from_pretrained(base, tmp_path / "lora").eval()
+    torch.testing.assert_close(lora(**inputs()).logits, model(**inputs()).logits, rtol=0, atol=1e-5)
 
 
 def test_to_lora(tmp_path):
@@ -112,6 +153,11 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys):
     get_peft_model(base, LoraConfig(task_type="SEQ_CLS")).save_pretrained(tmp_path / "lora")
     refused(["to-lora", tmp_path / "base", tmp_path / "lora", tmp_path / "new"], "LoraModel", capsys)
     refused(["to-lora"], "BASE", capsys)
+    refused(["fold", tmp_path / "base", tmp_path / "base", tmp_path / "new"], "no adapter_config.json", capsys)
+    torch.save(load_file(tmp_path / "base" / "model.safetensors"), tmp_path / "base" / "pytorch_model.bin")
+    (tmp_path / "base" / "model.safetensors").unlink()
+    for verb in ("fold", "to-lora"):  # pickles are not read
+        refused([verb, *here], "no weights at", capsys)
     for verb in ("fold", "to-lora"):
         refused(
             [verb, tmp_path / "base", tmp_path / "adapter", tmp_path / "base"], "base is there and not empty", capsys

@@ -17,7 +17,10 @@ from transformers import (
 )
 
 from ginets import BertGIForQuestionAnswering, BertGIForSequenceClassification, InAConfig, LlamaInAForCausalLM
-from ginets.hub.load import find_model, load_for_inference
+from ginets.hub import probe
+from ginets.hub.card import CardFacts, make_card
+from ginets.hub.load import find_model, key_mapping, load_for_inference
+from ginets.hub.published_card import Published, how_to_load
 from ginets.recipes.saved_adapters import save_base_config
 from tests import tiny, words
 from tests.tuners.methods import STOCK
@@ -58,6 +61,57 @@ def test_models(make, head, kind, tmp_path):
     if kind:
         torch.testing.assert_close(outputs(loaded), outputs(model))
     assert load_for_inference(str(tmp_path), head, "bfloat16")[0].dtype == torch.bfloat16
+
+
+def test_code_in_cards_finds_the_backbone_under_its_other_name(tmp_path):
+    """What is printed in both kinds of cards, and what `verify` does in its processes, for a Llama that answers."""
+    config = tiny.stock_config("llama_ina")
+    model, base = transformers.LlamaForQuestionAnswering(config), transformers.LlamaForCausalLM(config)
+    base.model.load_state_dict(model.transformer.state_dict())
+    base_path, path = saved(base, tmp_path / "base"), str(tmp_path / "adapter")
+    model = get_peft_model(model, InAConfig(init_weights=False, modules_to_save=["qa_outputs"])).eval()
+    save_base_config(model, tmp_path / "adapter")
+    model.peft_config["default"].base_model_name_or_path = base_path
+    model.save_pretrained(path)
+    words.tokenizer().save_pretrained(path)
+    auto, mapping = AutoModelForQuestionAnswering, key_mapping(AutoModelForQuestionAnswering, config)
+    facts = {"name": path, "key_mapping": mapping}
+    card = CardFacts(
+        **facts,
+        base_model=base_path,
+        task_type="question-answering",
+        dataset="",
+        split="",
+        metrics={},
+        seed=1,
+        adapter="ina",
+    )
+    published = Published(
+        **facts, auto=auto.__name__, base=base_path, adapter="GINETS_INA", base_config=True, needs_ginets=True
+    )
+    for text in (make_card(card).text, how_to_load(published)):
+        found = {}
+        code = text.partition("```python\n")[2].partition("```")[0]
+        exec(
+            code.replace('from_pretrained("base"', f'from_pretrained("{base_path}"'), found
+        )  # cards keep local paths out
+        assert torch.equal(outputs(found["model"].eval()), outputs(model))
+    job = {"path": path, "base": base_path, "config": f"{path}/base", "auto": auto.__name__, "trust": False}
+    assert torch.equal(outputs(probe.load(job | {"key_mapping": mapping})[0]), outputs(model))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "head", "expected"),
+    [
+        ("llama_ina", "QuestionAnswering", {r"^model\.": "transformer."}),
+        ("llama_ina", "CausalLM", None),
+        ("bert_gi", "QuestionAnswering", None),
+    ],
+)
+def test_key_mapping(model_type, head, expected):
+    auto = getattr(transformers, f"AutoModelFor{head}")
+    assert key_mapping(auto, tiny.stock_config(model_type)) == expected
+    assert key_mapping(AutoModelForQuestionAnswering, transformers.GPT2Config()) is None  # the same name everywhere
 
 
 @pytest.mark.parametrize("kind", ["CausalLM", "QuestionAnswering"])
