@@ -7,6 +7,7 @@ They are flat fields of the model configs (`BertGIConfig`, `LlamaInAConfig`, ...
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from functools import cache
 
 from huggingface_hub.errors import StrictDataclassError
 
@@ -33,9 +34,13 @@ class FlagError(StrictDataclassError):
         return type(self), (self.flag, self.value, self.allowed)
 
 
+@cache
 def is_flag(name: str) -> bool:
-    """Whether a config key is spelt like one of ours (which does not mean that it exists)."""
-    return name.startswith(FLAG_PREFIXES)
+    """Whether a config key is spelt like one of ours, or nearly so (which does not mean that it exists)."""
+    if name.startswith(FLAG_PREFIXES):
+        return True
+    known = [field.name for kind in (GateFlags, InAFlags) for field in fields(kind)]
+    return bool(get_close_matches(name.lower().replace("-", "_"), known, n=1, cutoff=0.9))
 
 
 @dataclass(kw_only=True)

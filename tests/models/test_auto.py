@@ -171,6 +171,22 @@ def test_a_bad_flag_alone_says_what_is_wrong_with_it(bert, flag, value, says):
             load(bert, **{flag: value})
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"gi_key_side": True, "inhibtion_level": 0.9},
+        {"gi_key_side": True, "inhibition-level": 0.9},
+        {"GI_key_side": True},
+        {"g_key_side": True},
+    ],
+)
+def test_a_flag_misspelt_at_its_beginning_is_not_passed_over(bert, flags):
+    edit(bert, **flags)
+    wrong = list(flags)[-1]
+    with pytest.raises(FlagError, match=f"`{wrong}`.*did you mean `(gi_key_side|inhibition_level)`"):
+        AutoModelForMaskedLM.from_pretrained(bert)
+
+
 def test_pipelines(bert, caplog):
     edit(bert, **BOTH)
     fill = pipeline("fill-mask", model=str(bert))

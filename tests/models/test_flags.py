@@ -8,7 +8,8 @@ import pytest
 from huggingface_hub.errors import StrictDataclassError
 
 from ginets import FlagError
-from tests.tiny import BOTH, BY_TYPE, config
+from ginets.models.flags import is_flag
+from tests.tiny import BOTH, BY_TYPE, config, stock_config
 
 
 GATED = [name for name in BY_TYPE if name != "llama_ina"]
@@ -98,6 +99,16 @@ def test_a_batch_maximum_is_refused_in_a_decoder(model_type):
 def test_a_misspelt_flag_gets_a_suggestion():
     with pytest.raises(FlagError, match="did you mean `gi_query_side`"):
         config("bert_gi", gi_qurey_side=True)
+
+
+@pytest.mark.parametrize("name", ["lora_target_modules", "target_modules", "layer_num", "rank", "lora_alpha", "scope"])
+def test_fields_of_others_are_no_flags(name):
+    assert not is_flag(name)
+
+
+@pytest.mark.parametrize("model_type", BY_TYPE)
+def test_no_field_of_a_stock_config_is_a_flag(model_type):
+    assert not [name for name in stock_config(model_type).to_dict() if is_flag(name)]
 
 
 @pytest.mark.parametrize("number,gated", [(None, [0, 1, 2]), (0, []), (1, [2]), (2, [1, 2]), (3, [0, 1, 2])])
