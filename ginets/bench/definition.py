@@ -8,6 +8,9 @@ from typing import Any
 from ..sweep.grid import Sweep, build
 
 
+BASE = "model_name_or_path"  # the place of the base model
+
+
 @dataclass(frozen=True)
 class Task:
     """What methods are scored on.

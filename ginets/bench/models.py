@@ -1,7 +1,9 @@
-"""The models of a leaderboard's methods, and a look at all of them before any run."""
+"""The models of a leaderboard's methods, and a look at all of them, and at the data of its tasks, before any run."""
 
 from pathlib import Path
 
+from ..data.tabular import DataError
+from ..recipes import glue_data, squad_data
 from ..recipes.adapted import check_fit, make_config
 from ..recipes.command import USER_ERRORS
 from ..recipes.commands import COMMANDS
@@ -34,6 +36,30 @@ def model_of(board: Leaderboard, method: str):
     config = config_of(model_args, gate_args)
     model = make_model(model_args, adapter_args, config, CLASSIFICATION, None, STEPS, seed=0).train()
     return model, training_args
+
+
+def check_data(board: Leaderboard) -> None:
+    """Read the data of all selected tasks and of the tuning's, as their runs will do.
+
+    Raises:
+        ArgumentsError: it cannot be used, or has no such metric; the message names the task.
+    """
+    for name in dict.fromkeys((board.tuning_task, *board.selected)):
+        task, cell = board.tasks[name], board.task(Path("none"), name, board.first_rates).cells[0]
+        parsed = COMMANDS[cell.command].parse_quietly(["--output_dir", "none", *cell.words()])
+        model_args, _, _, data_args, training_args = parsed
+        try:
+            if task.command == "glue":
+                metrics = glue_data.load_examples(data_args, training_args, model_args, head=tuple).metrics
+            elif task.command == "squad":
+                squad_data.load_examples(data_args, training_args, model_args)
+                metrics = ("f1", "exact")
+            else:
+                continue
+        except (DataError, ArgumentsError) as error:
+            raise ArgumentsError(f"tasks.{name}: {error}") from error
+        if task.metric not in (*metrics, "combined_score"):
+            raise ArgumentsError(f"tasks.{name}: metric is {task.metric!r}; allowed: {', '.join(metrics)}.")
 
 
 def check_methods(board: Leaderboard) -> None:

@@ -11,7 +11,7 @@ from ..metrics.glue import METRICS
 from ..recipes.commands import COMMANDS
 from ..recipes.recipe_files import ArgumentsError, read
 from ..sweep.grid import Cell
-from .definition import Leaderboard, Method, Task
+from .definition import BASE, Leaderboard, Method, Task
 
 
 FIELDS = ("title", "places", "arguments", "seeds", "baselines", "tuning", "tasks", "methods")
@@ -45,6 +45,8 @@ def parse(content: Mapping[str, Any], places: Mapping[str, Any], chosen: Sequenc
     content = {"folders": {}, **content}
     for name in ("places", "folders", "arguments", "tuning", "tasks", "methods"):
         mapping(content[name], f"`{name}`")
+    if BASE not in content["places"]:
+        raise ArgumentsError(f"`places.{BASE}` is missing.")
     if unknown := sorted(places.keys() - content["places"].keys() - content["folders"].keys()):
         allowed = ", ".join([*content["places"], *content["folders"]])
         raise ArgumentsError(f"{unknown[0]!r} is no place; allowed: {allowed}.")

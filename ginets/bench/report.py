@@ -23,7 +23,7 @@ def as_markdown(results: Results, costs: dict | None = None) -> str:
     """
     board = results.leaderboard
     made = f"Base model: {results.base}. Made by `ginets bench report` from the cells in this folder."
-    parts = [f"# {board.title}", made, frame(results)]
+    parts = [f"# {board.title}", made, *frame(results)]
     if len(results.columns) > 1:
         parts += [f"## At a glance: scores, and in brackets their difference to {board.baselines[0]}"]
         parts += [overview(results.columns, board.baselines[0])]
@@ -43,17 +43,17 @@ def as_markdown(results: Results, costs: dict | None = None) -> str:
     return "\n\n".join(parts).replace("\n\n* ", "\n* ") + "\n"
 
 
-def frame(results: Results) -> str:
-    """Versions, hardware and commits of the reported cells."""
-    records = results.reported
-    versions = distinct(", ".join(f"{name} {value}" for name, value in each["versions"].items()) for each in records)
-    hardware = distinct(map(spell_hardware, records))
-    commits = distinct(spell_commit(each["git_commit"]) for each in records)
-    tuning = [record for _, record in results.tuning]
-    text = (
-        f"{len(records)} runs, {hours(records):.1f} hours of processes, and {len(tuning)} of the tuning, "
-        f"{hours(tuning):.1f} hours, on: {'; or '.join(hardware)}. Versions: {'; or '.join(versions)}. "
-        f"Commits: {', '.join(commits)}."
+def frame(results: Results) -> list[str]:
+    """Versions of all runs; number, time, hardware and commits of those of the tuning and of each task."""
+    tasks = {
+        task: [each for methods in seeds.values() for each in methods.values()]
+        for task, seeds in results.records.items()
+    }
+    groups = {"tuning": [record for _, record in results.tuning]} | tasks
+    versions = distinct(
+        ", ".join(f"{name} {value}" for name, value in each["versions"].items())
+        for records in groups.values()
+        for each in records
     )
     diverged = [
         f"{method} on {task} with seed {seed}"
@@ -62,7 +62,15 @@ def frame(results: Results) -> str:
         for method, each in methods.items()
         if not math.isfinite(each["figures"].get("eval_loss", 0))
     ]
-    return text + (f" **Diverged, though they have a score: {', '.join(diverged)}.**" if diverged else "")
+    text = f"Versions: {'; or '.join(versions)}."
+    text += f" **Diverged, though they have a score: {', '.join(diverged)}.**" if diverged else ""
+    return [text, *(f"* {name}: {spell_runs(records)}" for name, records in groups.items())]
+
+
+def spell_runs(records: Sequence[Mapping]) -> str:
+    hardware = "; or ".join(distinct(map(spell_hardware, records)))
+    commits = ", ".join(distinct(spell_commit(each["git_commit"]) for each in records))
+    return f"{len(records)} runs, {hours(records):.1f} hours of processes, on: {hardware}. Commits: {commits}."
 
 
 def hours(records: Sequence[Mapping]) -> float:
@@ -167,8 +175,8 @@ def reading(board: Leaderboard) -> str:
         f"rates were chosen on {tuning}, from a grid of the same size for each "
         f"method; “edge”: the chosen one is the smallest or the largest tried. The table of the tuning has the score of each rate "
         f"and in brackets its loss, which tells equal scores apart. Parameters are those that are trained, "
-        f"without the head. Seconds and memory are medians over all runs, which shared a machine; the ratio of steps is "
-        f"measured in turn and is the one to compare by."
+        f"without the head. Seconds and memory are medians over the seeds of the first task; runs shared a machine, and the ratio "
+        f"of steps, measured in turn, is the one to compare by."
     )
 
 

@@ -11,11 +11,10 @@ from ..metrics.intervals import Mean, holm, mean_interval
 from ..recipes.recipe_files import ArgumentsError
 from ..sweep.grid import Cell
 from ..sweep.store import Store
-from .definition import Leaderboard
+from .definition import BASE, Leaderboard
 from .tuning import best_rates, score
 
 
-BASE = "model_name_or_path"  # the place of the base model
 ALL_TASKS = "all tasks"  # the mean of a seed's scores on all reported tasks
 COSTS = {
     "parameters": "trainable_parameters_without_head", "train_seconds": "train_runtime",
@@ -135,10 +134,10 @@ class Results:
         return [*columns, average(columns, shared)] if len(columns) > 1 and len(shared) > 1 else columns
 
     def cost(self, method: str, name: str) -> float:
-        """The median over all reported cells of a method."""
-        flat = [each[method] for seeds in self.records.values() for each in seeds.values()]
+        """The median over the seeds of the first reported task: tasks take different times."""
+        found = [each[method] for each in next(iter(self.records.values())).values()]
         place = COSTS.get(name)
-        return statistics.median(each["figures"][place] if place else each[name] for each in flat)
+        return statistics.median(each["figures"][place] if place else each[name] for each in found)
 
 
 def base_of(record: Mapping) -> str:

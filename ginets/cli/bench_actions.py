@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import torch
 
 from ..bench.cost import measure
-from ..bench.models import check_methods
+from ..bench.definition import BASE
+from ..bench.models import check_data, check_methods
 from ..bench.pictures import write_pictures
 from ..bench.protocol import load
 from ..bench.report import as_csv, as_markdown
-from ..bench.results import BASE, Results, base_of
+from ..bench.results import Results, base_of
 from ..extras import versions
 from ..recipes.recipe_files import OVERRIDE, ArgumentsError, parse_value
 from ..sweep.cell import hardware
@@ -79,11 +80,18 @@ def check(results: Results) -> None:
     ]
     for sweep in sweeps:
         missing(sweep, results.store)
+    check_data(board)
     check_methods(board)
+
+
+def check_begun(results: Results) -> None:
+    if not results.folder.is_dir():
+        raise ArgumentsError(f"{results.folder} is not there; give the --name or the --base of runs that were begun.")
 
 
 def print_status(results: Results, as_json: bool = False) -> None:
     """Runs that are there of the tuning and of each task and seed; those of tasks depend on the rates that it chooses."""
+    check_begun(results)
     board = results.leaderboard
     there, cells = results.count(board.tuning(results.folder).cells)
     state = {"tuning": {"task": board.tuning_task, "done": there, "runs": cells}, "tasks": []}
@@ -102,6 +110,7 @@ def print_status(results: Results, as_json: bool = False) -> None:
 
 def write_report(results: Results) -> None:
     """RESULTS.md, results.csv, pictures."""
+    check_begun(results)
     costs = results.folder / COSTS
     measured = json.loads(costs.read_text(encoding="utf-8")) if costs.is_file() else {}
     files = [

@@ -52,6 +52,18 @@ CONTENT = {
 SCORES = {"full": 0.70, "lora": 0.75, "ina": 0.60}
 
 
+def write_data(folder):
+    """Both tasks in GLUE's own files; CoLA lies deeper."""
+    for split in ("train", "dev"):
+        (folder / "all/CoLA").mkdir(parents=True, exist_ok=True)
+        (folder / "RTE").mkdir(exist_ok=True)
+        lines = [f"s\t{at % 2}\t\tThe cat sat {at} times.\n" for at in range(20)]
+        (folder / f"all/CoLA/{split}.tsv").write_text("".join(lines))
+        lines = [f"{at}\tA cat.\tA dog.\t{'not_' * (at % 2)}entailment\n" for at in range(20)]
+        (folder / f"RTE/{split}.tsv").write_text("index\tsentence1\tsentence2\tlabel\n" + "".join(lines))
+    return folder
+
+
 def write(folder, **changes):
     file = folder / "leaderboard.yaml"
     file.write_text(yaml.safe_dump(CONTENT | changes, sort_keys=False))
@@ -190,7 +202,10 @@ def test_report(results):
     }
     text = as_markdown(results, costs)
     assert text.startswith("# A test\n\nBase model: Some/Base. Made by") and "Diverged" not in text
-    assert "18 runs, 0.0 hours of processes, and 6 of the tuning, 0.0 hours, on: cpu c." in text
+    assert (
+        "\nVersions: torch 2.\n* tuning: 6 runs, 0.0 hours of processes, on: cpu c. Commits: abc.\n* cola: 9 runs"
+        in text
+    )
     assert "in 5 rounds with 12 tokens in each text" in text and "on: cpu d, threads 1." in text
     assert "chosen on a held-out part of the training set of cola with seed 100" in text
     assert "## cola: matthews_correlation, seeds 1, 2, 3" in text and "* full: everything" in text
@@ -223,7 +238,10 @@ def test_the_report_says_what_is_not_as_it_should_be(results, tmp_path):
     results.store.save(cells[0], made | {"figures": made["figures"] | {"eval_loss": float("nan")}})
     text = as_markdown(Results(results.leaderboard, results.folder))
     assert "**Diverged, though they have a score: full on rte with seed 1.**" in text
-    assert "Commits: abc, 0123456789ab+." in text and "tokens in each text" not in text
+    assert (
+        "* rte: 9 runs, 0.0 hours of processes, on: cpu c. Commits: 0123456789ab+, abc." in text
+        and "tokens in each text" not in text
+    )
     board = load(write(tmp_path, tuning={"task": "cola", "seeds": [100]}))
     found = Results(board, tmp_path / "other")
     fill(found, board.tuning(found.folder).cells, "cola")
@@ -232,8 +250,7 @@ def test_the_report_says_what_is_not_as_it_should_be(results, tmp_path):
 
 
 def test_runs_of_two_base_models_are_not_mixed(results, tmp_path):
-    data = tmp_path / "data"
-    (data / "all").mkdir(parents=True)
+    data = write_data(tmp_path / "data")
     with pytest.raises(
         ArgumentsError, match="has runs of the base model 'Some/Base', and this is 'Other/Base'; give another"
     ):
@@ -256,6 +273,9 @@ def test_verbs(results, tmp_path, capsys):
     state = json.loads(capsys.readouterr().out)
     assert state["tuning"] == {"task": "cola", "done": 6, "runs": 6}
     assert state["tasks"][0] == {"task": "cola", "seed": 1, "done": 3, "runs": 3}
+    for verb in (bench.status, bench.report):
+        with pytest.raises(ArgumentsError, match="other is not there; give the --name or the --base of runs"):
+            verb(file, name="other")
     bench.report(file, name="tiny")
     folder = results.folder
     assert (folder / "RESULTS.md").read_text() == as_markdown(results)
@@ -281,7 +301,7 @@ def test_run_tunes_first_and_takes_the_chosen_rates(tmp_path, monkeypatch):
     assert found.folder == tmp_path / "base-model" and found.leaderboard.tasks["rte"].places == {"glue_dir": str(data)}
     with pytest.raises(ArgumentsError, match=r"`tasks.cola.places.glue_dir` is '.*/data/all', which is no file"):
         bench_actions.run_all(found, options)
-    (data / "all").mkdir(parents=True)
+    write_data(data)
     assert not done and bench_actions.run_all(found, options) == 0
     assert [cell.seed for cell in done] == [100] * 6 + [1] * 3 + [2] * 3 + [3] * 3
     assert {cell.variant["method"]: cell.arguments["learning_rate"] for cell in done[6:]} == found.rates
@@ -370,6 +390,7 @@ def changed(path, value):
             CONTENT["methods"]["lora"],
             "`methods.lora` has the arguments of ina; allowed: other arguments",
         ),
+        ("places", {"use_cpu": True}, "`places.model_name_or_path` is missing"),
         ("baselines", [], "`baselines` is []; allowed: a list of full, ina, lora"),
         ("tasks.cola.scale", 0, "`tasks.cola.scale` is 0"),
         ("baselines", ["vera"], "`baselines` has 'vera'"),
@@ -416,8 +437,7 @@ def test_place_that_does_not_exist(tmp_path):
 def test_what_runs_would_fail_at_is_found_before_the_first(tmp_path, monkeypatch, path, value, says):
     """Of all tasks and methods, also those whose turn would come hours later."""
     monkeypatch.setattr(bench_actions, "do", lambda *_: pytest.fail("a run was begun"))
-    data, base = tmp_path / "data", tmp_path / "base"
-    (data / "all").mkdir(parents=True)
+    data, base = write_data(tmp_path / "data"), tmp_path / "base"
     tiny.stock_backbone_class("bert_gi")(tiny.stock_config("bert_gi")).save_pretrained(base)
     content = changed("places.model_name_or_path", str(base))
     *parents, last = path.split(".")
@@ -430,8 +450,19 @@ def test_what_runs_would_fail_at_is_found_before_the_first(tmp_path, monkeypatch
         bench_actions.run_all(found, SimpleNamespace(workers=1, threads=1, retries=0, ray=None))
 
 
-def test_what_fits_passes(tmp_path):
-    data, base = tmp_path / "data", tmp_path / "base"
-    (data / "all").mkdir(parents=True)
+def test_data_is_read_before_the_first_run(tmp_path):
+    """Also that of the last task: a set that is missing, a metric that files do not have."""
+    data, base = write_data(tmp_path / "data"), tmp_path / "base"
     tiny.stock_backbone_class("bert_gi")(tiny.stock_config("bert_gi")).save_pretrained(base)
-    bench_actions.check(bench_actions.open_results(write(tmp_path), [f"glue={data}"], str(base), None))
+
+    def check(chosen=None):
+        bench_actions.check(bench_actions.open_results(write(tmp_path), [f"glue={data}"], str(base), "tiny", chosen))
+
+    check()
+    scores = tmp_path / "scores.csv"
+    scores.write_text("text,label\na,0.5\nb,1.25\n")
+    with pytest.raises(ArgumentsError, match=r"tasks.mine: metric is 'accuracy'; allowed: pearson, spearmanr"):
+        check([f"mine={scores},{scores}"])
+    (data / "RTE/dev.tsv").unlink()
+    with pytest.raises(ArgumentsError, match=r"tasks.rte: .*RTE"):
+        check()
