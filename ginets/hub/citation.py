@@ -32,9 +32,16 @@ ENTRIES = {
   year = {2024},
   url = {https://arxiv.org/abs/2403.13269},
 }""",
+    "sora": """@inproceedings{ding2023sora,
+  title = {Sparse Low-rank Adaptation of Pre-trained Language Models},
+  author = {Ding, Ning and Lv, Xingtai and Wang, Qiaosen and Chen, Yulin and Zhou, Bowen and Liu, Zhiyuan and Sun, Maosong},
+  year = {2023},
+  booktitle = {Proceedings of the 2023 Conference on Empirical Methods in Natural Language Processing},
+  url = {https://arxiv.org/abs/2311.11696},
+}""",
 }
 
 
 def citation(*methods: str) -> str:
-    """The entries of the package and of the methods that have one (`gi`, `ina`, `mtlora`, `aflora`)."""
+    """The entries of the package and of the methods that have one (`gi`, `ina`, `mtlora`, `aflora`, `sora`)."""
     return "\n\n".join(ENTRIES[name] for name in dict.fromkeys(("ginets", *methods)) if name in ENTRIES)

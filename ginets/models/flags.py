@@ -11,9 +11,10 @@ from functools import cache
 
 from huggingface_hub.errors import StrictDataclassError
 
+from ..ops.gate import SCOPES
+
 
 FLAG_PREFIXES = ("gi_", "inhibition_", "ina_")
-SCOPES = ("token", "batch")
 SIDES = ("q", "k")
 INA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 

@@ -13,6 +13,10 @@ from torch.nn import functional as F
 from .dispatch import needs_plain_operations
 
 
+# what the maximum runs over, as arguments of a reduction
+SCOPES = {"token": {"dim": -1, "keepdim": True}, "batch": {}}
+
+
 def inhibit(scores: torch.Tensor, level: float, scope: str = "token", detach: bool = False) -> torch.Tensor:
     """`scores − level · max(scores)`, the maximum over the last axis (`"token"`) or over everything (`"batch"`).
 
@@ -20,6 +24,9 @@ def inhibit(scores: torch.Tensor, level: float, scope: str = "token", detach: bo
         scores: any shape `(..., features)`.
         level: p in [0, 1); at 0 the scores are returned as they are.
         detach: no gradient flows through the maximum.
+
+    Raises:
+        ValueError: there is no such scope.
     """
     if level == 0:
         return scores
@@ -44,7 +51,13 @@ def _plain(projection, scores, level, scope):
 
 
 def _maximum(scores: torch.Tensor, scope: str) -> torch.Tensor:
-    return scores.amax() if scope == "batch" else scores.amax(dim=-1, keepdim=True)
+    return scores.amax(**over(scope))
+
+
+def over(scope: str) -> dict:
+    if scope not in SCOPES:
+        raise ValueError(f"scope is {scope!r}; allowed: {', '.join(SCOPES)}.")
+    return SCOPES[scope]
 
 
 class _GateProjection(torch.autograd.Function):
@@ -77,8 +90,7 @@ class _GateProjection(torch.autograd.Function):
         if level:
             # the distance to the maximum is 0 for the winners and below 0 for all others: sign + 1 marks them
             winners = _subtract_maximum(scores, 1, scope).sign_().add_(1)
-            whole = scope == "batch"
-            total, ties = (x.sum() if whole else x.sum(-1, keepdim=True) for x in (grad_scores, winners))
+            total, ties = (x.sum(**over(scope)) for x in (grad_scores, winners))
             grad_scores.addcmul_(winners, total / ties, value=-level)
         return grad_projection, grad_scores, None, None
 

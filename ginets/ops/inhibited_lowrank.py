@@ -22,7 +22,7 @@ def inhibit_ranks(
     detach_threshold: bool = False,
     rescale: bool = False,
 ) -> torch.Tensor:
-    """Ranks `(..., r)` below `level` times the token's strongest one are scaled to 1 %; the others lose that share.
+    """`ranks − level · max`, `(..., r)`, by token: of what is below 0 then, a hundredth is left.
 
     Args:
         level: p; at 0 the ranks pass unchanged, whatever the other arguments say.

@@ -143,7 +143,8 @@ def finish(
         "attempts": attempts,
         **made_by,
     }
-    store.save(cell, record)
+    if store.record_file(cell) is None:  # after a lock that went stale somebody else may have finished it
+        store.save(cell, record)
     log.unlink()
     if not settings.keep_runs:
         store.clear_run(cell)

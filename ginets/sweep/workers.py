@@ -15,22 +15,25 @@ from .grid import Cell
 from .store import Store
 
 
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
 class Stop(Event):
-    """Set by Ctrl-C or SIGTERM. `signal`: which."""
+    """Set by Ctrl-C, SIGTERM or the end of the terminal. `signal`: which."""
 
     signal: int | None = None
 
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Within it, SIGINT and SIGTERM set the event, and nothing else; only in the main thread."""
+    """Within it, `SIGNALS` set the event, and nothing else; only in the main thread."""
     stop = Stop()
 
     def handle(number: int, frame) -> None:
         stop.signal = number
         stop.set()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         yield stop
     finally:

@@ -1,9 +1,12 @@
 """The project's own protocol: every method takes a step on each family, and parameters are matched as it says."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoConfig
 
 from ginets.bench.cost import step_of
@@ -46,3 +49,19 @@ def test_parameters_are_matched(minilm):
     assert counts["lora"] == 6 * 3 * 8 * (384 + 384)
     far = {method for method, count in counts.items() if abs(count / counts["lora"] - 1) > 0.1}
     assert far == set(UNMATCHED)
+
+
+def test_base_model_has_all_but_the_pooler_and_every_method_trains_a_fresh_one(minilm, tmp_path):
+    script = [sys.executable, str(FILE.parents[1] / "base_model.py")]
+    assert subprocess.run([*script, str(tmp_path / "base")], check=True).returncode == 0
+    before, after = (load_file(folder / "model.safetensors") for folder in (minilm, tmp_path / "base"))
+    assert before.keys() - after.keys() == {"pooler.dense.weight", "pooler.dense.bias"}
+    assert not before["pooler.dense.bias"].any()  # nobody has trained it
+    assert all(torch.equal(tensor, before[name]) for name, tensor in after.items())
+    again = subprocess.run([*script, str(tmp_path / "base")], capture_output=True, text=True, check=False)
+    assert again.returncode == 1 and "is there; give a new folder" in again.stderr
+    board = load(FILE, {"model_name_or_path": str(tmp_path / "base"), "glue": "GLUE"})
+    for method in ("full", "lora", "ina-0.9", "vera", "aflora", "gi-0.9", "gi-alone", "lora-gi"):
+        model, _ = model_of(board, method)
+        trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        assert any("pooler" in name for name in trained) and any("classifier" in name for name in trained), method

@@ -80,3 +80,11 @@ def test_projection_that_needs_no_gradient():
     scores = torch.randn(3, 4, requires_grad=True)
     gate_projection(torch.ones(3, 4), scores, 0.3).sum().backward()
     assert scores.grad.abs().sum() > 0
+
+
+def test_a_scope_that_does_not_exist():
+    """Neither read as another one, nor found out in the backward pass."""
+    scores = torch.randn(3, 4, requires_grad=True)
+    for run in (lambda: inhibit(scores, 0.3, "Batch"), lambda: gate_projection(torch.ones(3, 4), scores, 0.3, "head")):
+        with pytest.raises(ValueError, match=r"scope is '(Batch|head)'; allowed: token, batch"):
+            run()

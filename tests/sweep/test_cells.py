@@ -65,6 +65,16 @@ def test_a_cell_is_one_file(tmp_path, monkeypatch):
     assert not any((store.folder / "locks").glob("[!.]*"))
 
 
+def test_what_somebody_else_has_finished_meanwhile_stays(tmp_path, monkeypatch):
+    """Such as after a lock that went stale on another machine: a record is never written over."""
+    sweep, store = make(tmp_path)
+    pretend(monkeypatch, FINISH)
+    cell, theirs, read = sweep.cells[0], {"figures": {"eval_f1": 0.9}}, cell_module.read_figures
+    monkeypatch.setattr(cell_module, "read_figures", lambda file: store.save(cell, theirs) or read(file))
+    assert run_cell(cell, store, SETTINGS).state == DONE
+    assert store.record(cell) == theirs
+
+
 @pytest.mark.parametrize(
     ("places", "arguments", "named"),
     [
@@ -247,7 +257,7 @@ def test_process_that_outlived_its_sweep_is_ended(tmp_path, monkeypatch):
 # ------------------------------------------------------------------ stopping
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopped_keeps_what_is_finished(tmp_path, monkeypatch, capsys, number):
     """The first cell finishes, the second waits and is ended with its own child; a rerun does it."""
     code = """
