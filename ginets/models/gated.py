@@ -12,7 +12,7 @@ from transformers.models.bert.modeling_bert import eager_attention_forward
 from ..ops.gate import gate_projection
 from .attention import attend, split_heads
 from .flags import GateFlags
-from .pretrained import InhibitedPreTrainedMixin, ZeroLinear
+from .pretrained import InhibitedPreTrainedMixin, NormalLinear, ZeroLinear
 
 
 class GatedAttention(nn.Module):
@@ -31,7 +31,7 @@ class GatedAttention(nn.Module):
         """Adds the gates of the sides that `config` switches on. Shapes: hidden → rank → all heads."""
         rank = self.all_head_size if config.gi_rank is None else config.gi_rank
         for side in config.inhibited_sides:
-            self.add_module(f"inhibition_{side}", nn.Linear(config.hidden_size, rank))
+            self.add_module(f"inhibition_{side}", NormalLinear(config.hidden_size, rank))
             self.add_module(f"select_{side}", ZeroLinear(rank, self.all_head_size))
 
     def gated(self, projection: torch.Tensor, side: str, hidden_states: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """How a family's models are put together, whatever their mechanism: stock parts first, then the family's own."""
 
 import math
+import zlib
 
 import torch
 from torch import nn
@@ -14,11 +15,15 @@ logger = logging.get_logger(__name__)
 
 
 class ZeroLinear(nn.Linear):
-    """A linear map that starts at zero. A type of its own, so that `_init_weights` can tell it."""
+    """A linear map that starts at zero. A type of its own, so that `_init_weights` can tell it, like those below."""
+
+
+class NormalLinear(nn.Linear):
+    """A linear map that starts as those of the stock model do: N(0, `initializer_range`²), bias 0."""
 
 
 class KaimingLinear(nn.Linear):
-    """A linear map that starts as LoRA's first one does: U(±1/√in_features)."""
+    """A linear map, without bias, that starts as LoRA's first one does: U(±1/√in_features)."""
 
 
 class InhibitedPreTrainedMixin:
@@ -48,14 +53,29 @@ class InhibitedPreTrainedMixin:
 
     @torch.no_grad()
     def _init_weights(self, module):
-        """The mechanism starts as the identity: what a gate or a branch multiplies or adds is zero."""
-        super()._init_weights(module)
+        """The mechanism starts as the identity: what a gate or a branch multiplies or adds is zero.
+
+        Its draws leave the global stream where it is. So a fresh head on a checkpoint starts as in the stock model of the
+        same seed, and runs with and without the mechanism can be compared seed by seed.
+        """
         if isinstance(module, ZeroLinear):
             init.zeros_(module.weight)
-            if module.bias is not None:
-                init.zeros_(module.bias)
+        elif isinstance(module, NormalLinear):
+            init.normal_(module.weight, std=self.config.initializer_range, generator=self._own_draws(module.weight))
         elif isinstance(module, KaimingLinear):
-            init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+            init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=self._own_draws(module.weight))
+        else:
+            return super()._init_weights(module)
+        if module.bias is not None:
+            init.zeros_(module.bias)
+
+    def _own_draws(self, tensor: torch.Tensor) -> torch.Generator | None:
+        """Another generator at each call, seeded by where the global one stands."""
+        if tensor.is_meta:
+            return None
+        self._draws = getattr(self, "_draws", 0) + 1
+        seed = zlib.crc32(torch.get_rng_state().numpy().tobytes(), self._draws)
+        return torch.Generator(tensor.device).manual_seed(seed)
 
     def warn_if_nothing_is_on(self, projections: tuple[str, ...]):
         if not (projections and self.config.inhibited_layers):

@@ -1,10 +1,12 @@
 """What the stock classes support, ours do: backends, compilation, export, half precision, checkpointing, adapters."""
 
 import copy
+from itertools import combinations
 
 import pytest
 import torch
 from torch import nn
+from transformers import AutoModelForSequenceClassification
 
 import ginets
 from tests.tiny import (
@@ -226,6 +228,26 @@ def test_missing_weights_are_initialised(model_type, tmp_path):
     stock_backbone_class(model_type)(stock_config(model_type)).save_pretrained(tmp_path)
     loaded = backbone_class(model_type).from_pretrained(tmp_path, config=config(model_type, **ON[model_type]))
     assert all(p.isfinite().all() and p.abs().max() < 10 and p.device.type == "cpu" for p in loaded.parameters())
+
+
+@pytest.mark.parametrize("model_type", BY_TYPE)
+def test_a_fresh_head_starts_as_in_the_stock_model_of_the_same_seed(model_type, tmp_path):
+    """Whatever is drawn for the mechanism."""
+    stock_backbone_class(model_type)(stock_config(model_type)).save_pretrained(tmp_path)
+    models = []
+    for settings in (stock_config(model_type), config(model_type, **ON[model_type])):
+        torch.manual_seed(5)
+        models.append(AutoModelForSequenceClassification.from_pretrained(tmp_path, config=settings))
+    stock, ours = (dict(model.named_parameters()) for model in models)
+    assert all(torch.equal(parameter, ours[name]) for name, parameter in stock.items())
+    drawn = [ours[name] for name in ours.keys() - stock.keys() if ours[name].any()]
+    assert len(drawn) > 1 and not any(torch.equal(*pair) for pair in combinations(drawn, 2))
+    for weight in drawn:
+        spread = (3 * weight.shape[1]) ** -0.5 if model_type == "llama_ina" else models[1].config.initializer_range
+        assert abs(weight.std() / spread - 1) < 0.25 and abs(weight.mean()) < 0.25 * spread
+    torch.manual_seed(6)
+    other = dict(type(models[1])(models[1].config).named_parameters())
+    assert not any(torch.equal(other[name], ours[name]) for name in ours.keys() - stock.keys() if ours[name].any())
 
 
 @pytest.mark.parametrize("model_type", ["bert_gi", "roberta_gi", "llama_ina"])
