@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,17 @@ def test_evidence_quotes_the_report(heading, folder):
     assert [line.split()[1] for line in lines] == methods * (len(lines) // len(methods))  # whole tables
     assert bool(lines) == report.exists()
     assert not lines or set(lines) <= set(report.read_text(encoding="utf-8").splitlines())
+
+
+def test_evidence_quotes_the_precision():
+    """Each float32 run beside the leaderboard's, which differs in nothing else: the key is made of the arguments."""
+    evidence = (ROOT / "docs/evidence.md").read_text(encoding="utf-8").splitlines()
+    folders = [Store(ROOT / "benchmarks/precision"), Store(ROOT / "benchmarks/leaderboard/minilm")]
+    for cell in load_sweep(ROOT / "benchmarks/precision/sweep.yaml").cells:
+        runs = [cell, replace(cell, arguments={**cell.arguments, "bf16": True})]
+        figures = [store.record(each)["figures"] for store, each in zip(folders, runs, strict=True)]
+        texts = [f"{100 * each['eval_matthews_correlation']:.1f} ({each['eval_loss']:.3f})" for each in figures]
+        assert f"| {cell.variant['method']} | {' | '.join(texts)} |" in evidence
 
 
 def test_evidence_quotes_what_inhibition_does():
