@@ -128,6 +128,23 @@ def attach(model: PreTrainedModel, adapter_config, fresh: frozenset[str] = froze
         ) from error
 
 
+def fit_autocast(model):
+    """Under autocast, let an adapter's layers in a DeBERTa return what its projections do; returns the model.
+
+    PEFT's VeRA returns float32, and stock DeBERTa fills its scores, which are not, with the least float32.
+    """
+
+    def cast(layer, inputs, output):
+        device = output.device.type
+        return output.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else output
+
+    if model.config.model_type in ("deberta", "deberta-v2"):
+        for module in model.modules():
+            if isinstance(module, load("peft.tuners.vera", "Linear")):
+                module.register_forward_hook(cast)
+    return model
+
+
 def spelt(value) -> str:
     """A value of a config, short enough for a message."""
     text = " ".join(sorted(map(str, value))) if isinstance(value, set | list) else str(value)

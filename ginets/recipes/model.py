@@ -16,7 +16,16 @@ from transformers import (
 from ..extras import require
 from ..hub.load import position_limit, read_weights
 from ..models.freeze import freeze_base, mechanism
-from .adapted import MECHANISM, AdapterArguments, attach, check_fit, head_names, make_config, trained_parts
+from .adapted import (
+    MECHANISM,
+    AdapterArguments,
+    attach,
+    check_fit,
+    fit_autocast,
+    head_names,
+    make_config,
+    trained_parts,
+)
 from .arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments
 from .heads import CAUSAL_LM, Head
 from .saved_adapters import (
@@ -64,9 +73,9 @@ def make_model(
     set_seed(seed)
     model, fresh = load_model(model_args, config, head)
     if trained:
-        return load_adapter(model, trained)
+        return fit_autocast(load_adapter(model, trained))
     if adapter_config:
-        model = attach(model, adapter_config, fresh)
+        model = fit_autocast(attach(model, adapter_config, fresh))
     if start:
         start_from(model, start)
     if frozen:

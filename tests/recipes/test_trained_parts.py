@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, VeraConfig
 from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
 
 from ginets.recipes.adapted import (
@@ -13,6 +13,7 @@ from ginets.recipes.adapted import (
     attach,
     check_fit,
     count_trainable,
+    fit_autocast,
     modules_to_train,
     part_of,
 )
@@ -68,6 +69,22 @@ def test_own_choice_of_modules_replaces_this(tmp_path):
     trained = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
     assert not any("pooler" in name for name in trained) and any("LayerNorm" in name for name in trained)
     assert any("classifier" in name for name in trained)  # PEFT sees to this one
+
+
+def test_vera_in_a_deberta_under_autocast(tmp_path):
+    """Scores and gradients are those of float32, as far as bfloat16 goes."""
+    model, fresh = load("deberta_v2_gi", tmp_path)
+    config = VeraConfig(r=8, target_modules=["query", "key", "value"], init_weights=False, task_type="SEQ_CLS")
+    adapted = fit_autocast(attach(model, config, fresh)).eval()
+    trained = {name: weight for name, weight in adapted.named_parameters() if "vera_lambda" in name}
+    outputs, grads = [], []
+    for half in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            outputs.append(adapted(**tiny.inputs()).logits)
+        grads.append(torch.autograd.grad(outputs[-1].float().square().sum(), list(trained.values())))
+    torch.testing.assert_close(outputs[1].float(), outputs[0], rtol=0.05, atol=0.02)
+    for name, exact, found in zip(trained, *grads, strict=True):
+        assert torch.nn.functional.cosine_similarity(exact.flatten(), found.flatten(), dim=0) > 0.95, name
 
 
 @pytest.mark.parametrize("adapted", [True, False])
