@@ -15,9 +15,6 @@ from .grid import Cell
 from .store import Store
 
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
 class Stop(Event):
     """Set by Ctrl-C, SIGTERM or the end of the terminal. `signal`: which."""
 
@@ -26,14 +23,20 @@ class Stop(Event):
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Within it, `SIGNALS` set the event, and nothing else; only in the main thread."""
+    """Within it, SIGINT, SIGTERM and SIGHUP set the event, and nothing else; only in the main thread.
+
+    Where SIGHUP is ignored, as under `nohup`, it stays so."""
     stop = Stop()
 
     def handle(number: int, frame) -> None:
         stop.signal = number
         stop.set()
 
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hangup and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(hangup)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield stop
     finally:

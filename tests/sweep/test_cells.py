@@ -20,7 +20,7 @@ from ginets.sweep.cell import BUSY, DONE, FAILED, STOPPED, Settings, origin, run
 from ginets.sweep.grid import Cell
 from ginets.sweep.locks import STALE, Lock
 from ginets.sweep.process import execute, memory
-from ginets.sweep.workers import run_here, visible_gpus
+from ginets.sweep.workers import run_here, stoppable, visible_gpus
 
 from .sweeps import FINISH, make, pretend, write
 
@@ -255,6 +255,17 @@ def test_process_that_outlived_its_sweep_is_ended(tmp_path, monkeypatch):
 
 
 # ------------------------------------------------------------------ stopping
+
+
+def test_who_ignores_the_end_of_the_terminal_goes_on():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stoppable() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.is_set()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
