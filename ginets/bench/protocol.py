@@ -1,7 +1,7 @@
 """The file of a protocol: read and checked → a `Leaderboard`."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -117,12 +117,17 @@ def read_task(name: str, content: Any, folders: Mapping[str, str]) -> Task:
 
 def check_metric(command: str, glue_task: str | None, metric: Any, where: str) -> None:
     """Refuse a metric that runs will not have: hours later it would be missing."""
-    figures = [*(GLUE[glue_task].metrics if glue_task in GLUE else METRICS)]
-    figures += ["combined_score"] * (len(figures) > 1)
+    figures = figures_of(GLUE[glue_task].metrics if glue_task in GLUE else METRICS)
     if command == "glue" and metric not in figures:
         raise ArgumentsError(f"{where} is {metric!r}; allowed: {', '.join(figures)}.")
     if not isinstance(metric, str):
         raise ArgumentsError(f"{where} is {metric!r}; allowed: the name of a figure.")
+
+
+def figures_of(metrics: Iterable[str]) -> list[str]:
+    """What runs of `ginets glue` have to be scored by."""
+    figures = [*metrics]
+    return figures + ["combined_score"] * (len(figures) > 1)
 
 
 def fill(text: Any, folders: Mapping[str, str], where: str) -> str:

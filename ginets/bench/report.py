@@ -45,14 +45,9 @@ def as_markdown(results: Results, costs: dict | None = None) -> str:
 
 def frame(results: Results) -> list[str]:
     """Versions of all runs; number, time, hardware and commits of those of the tuning and of each task."""
-    tasks = {
-        task: [each for methods in seeds.values() for each in methods.values()]
-        for task, seeds in results.records.items()
-    }
-    groups = {"tuning": [record for _, record in results.tuning]} | tasks
     versions = distinct(
         ", ".join(f"{name} {value}" for name, value in each["versions"].items())
-        for records in groups.values()
+        for records in results.runs.values()
         for each in records
     )
     diverged = [
@@ -64,7 +59,7 @@ def frame(results: Results) -> list[str]:
     ]
     text = f"Versions: {'; or '.join(versions)}."
     text += f" **Diverged, though they have a score: {', '.join(diverged)}.**" if diverged else ""
-    return [text, *(f"* {name}: {spell_runs(records)}" for name, records in groups.items())]
+    return [text, *(f"* {name}: {spell_runs(records)}" for name, records in results.runs.items())]
 
 
 def spell_runs(records: Sequence[Mapping]) -> str:

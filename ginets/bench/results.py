@@ -81,7 +81,7 @@ class Results:
         Raises:
             ArgumentsError: it is not the same for all: their scores belong in different tables.
         """
-        found = sorted({base_of(record) for record in [*(record for _, record in self.tuning), *self.reported]})
+        found = sorted({base_of(record) for records in self.runs.values() for record in records})
         if len(found) > 1:
             raise ArgumentsError(f"{self.folder} has runs of several base models: {', '.join(found)}.")
         return found[0] if found else None
@@ -106,9 +106,13 @@ class Results:
         return found
 
     @property
-    def reported(self) -> list[dict]:
-        """All of `records`."""
-        return [each for seeds in self.records.values() for methods in seeds.values() for each in methods.values()]
+    def runs(self) -> dict[str, list[dict]]:
+        """The records of the tuning, and of each reported task."""
+        tasks = {
+            task: [each for methods in seeds.values() for each in methods.values()]
+            for task, seeds in self.records.items()
+        }
+        return {"tuning": [record for _, record in self.tuning]} | tasks
 
     @cached_property
     def columns(self) -> list[Column]:

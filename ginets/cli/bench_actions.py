@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import torch
 
+from ..bench.checks import check_data, check_methods
 from ..bench.cost import measure
 from ..bench.definition import BASE
-from ..bench.models import check_data, check_methods
 from ..bench.pictures import write_pictures
 from ..bench.protocol import load
 from ..bench.report import as_csv, as_markdown

@@ -139,8 +139,9 @@ def fit_autocast(model):
         return output.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else output
 
     if model.config.model_type in ("deberta", "deberta-v2"):
+        vera = load("peft.tuners.vera", "Linear")
         for module in model.modules():
-            if isinstance(module, load("peft.tuners.vera", "Linear")):
+            if isinstance(module, vera):
                 module.register_forward_hook(cast)
     return model
 

@@ -10,7 +10,7 @@ import torch
 from ginets.bench import cost
 from ginets.cli import bench, bench_actions
 from tests import tiny
-from tests.bench.test_leaderboard import CONTENT, write
+from tests.bench.boards import CONTENT, write
 
 
 pytest.importorskip("yaml")

@@ -1,7 +1,6 @@
 """An answer can be ended at any moment, and nothing of an old conversation comes back into a new one."""
 
 import asyncio
-import copy
 
 import gradio as gr
 import pytest
@@ -42,6 +41,16 @@ async def all_of(shown) -> list:
     return [each async for each in shown]
 
 
+async def ended_at(count: int, end, conversation: Conversation, source: Writer) -> tuple[list, object]:
+    """What an answer shows that is ended by `end` once so many were shown, and what `end` returned."""
+    shown, returned = [], None
+    async for each in answer(conversation, source):
+        shown.append(each)
+        if len(shown) == count:
+            returned = await end(conversation)
+    return shown, returned
+
+
 def test_pieces_that_come_at_once_are_drawn_at_once_and_the_field_is_left_alone():
     shown = asyncio.run(all_of(answer(Conversation(), Writer(["a ", "b ", "c"]))))
     asked = {"role": "user", "content": "c d e"}
@@ -64,11 +73,8 @@ def test_an_answer_without_a_word_is_said():
 
 def test_stopping_ends_the_answer_and_keeps_it():
     async def run():
-        conversation, source, shown = Conversation(), Writer(endless=True), []
-        async for each in answer(conversation, source):
-            shown.append(each)
-            if len(shown) == 3:
-                await conversation.stop()
+        conversation, source = Conversation(), Writer(endless=True)
+        shown, _ = await ended_at(3, Conversation.stop, conversation, source)
         return source, shown, await conversation.settle()
 
     source, shown, settled = asyncio.run(run())
@@ -102,11 +108,8 @@ def test_stopping_before_the_first_word_gives_the_message_back(end):
 
 def test_a_new_conversation_ends_the_old_one_and_clears_what_is_drawn_after_it():
     async def run():
-        conversation, source, shown = Conversation(), Writer(endless=True), []
-        async for each in answer(conversation, source):
-            shown.append(each)
-            if len(shown) == 3:
-                cleared = await conversation.clear()
+        conversation, source = Conversation(), Writer(endless=True)
+        shown, cleared = await ended_at(3, Conversation.clear, conversation, source)
         settled = await conversation.settle()
         late = shown[-1][1]  # the page may still show it, and send it
         *_, (_, turns, _) = await all_of(answer(conversation, later := Writer(["new"]), "f", late))
@@ -121,16 +124,9 @@ def test_a_new_conversation_ends_the_old_one_and_clears_what_is_drawn_after_it()
 
 
 def test_a_new_conversation_before_anything_was_asked_of_the_model():
-    async def run():
-        conversation, source = Conversation(), Writer(endless=True)
-        shown = []
-        async for each in answer(conversation, source):
-            shown.append(each)
-            await conversation.clear()
-        return source.asked, shown
-
-    asked, shown = asyncio.run(run())
-    assert asked == [] and len(shown) == 1
+    source = Writer(endless=True)
+    shown, _ = asyncio.run(ended_at(1, Conversation.clear, Conversation(), source))
+    assert source.asked == [] and len(shown) == 1
 
 
 def test_who_leaves_the_page_ends_the_answer():
@@ -144,9 +140,3 @@ def test_who_leaves_the_page_ends_the_answer():
         return source.ended
 
     assert asyncio.run(run())
-
-
-def test_each_visitor_has_a_conversation():
-    """Gradio copies the first one for each."""
-    first = Conversation()
-    assert copy.deepcopy(first) is not first

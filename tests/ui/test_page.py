@@ -117,7 +117,7 @@ def test_chat_streams(visit):
         if (bots.length) seen.add(bots[bots.length - 1].innerText); })
         .observe(document.body, {subtree: true, childList: true, characterData: true}); }""")
     page.get_by_role("button", name="Settings").last.click()
-    for name, value in (("Temperature", "0"), ("Longest answer", "60")):  # greedy: a draw may end it at once
+    for name, value in (("Temperature", "0"), ("Longest answer", "200")):  # greedy: a draw may end it at once
         page.locator(f"input[aria-label^='number input for {name}']:visible").fill(value)
         page.keyboard.press("Tab")
     page.get_by_label("Message", exact=True).fill("c d e")
@@ -136,6 +136,23 @@ def test_chat_streams(visit):
     page.get_by_label("Message", exact=True).fill("c d e " * 100)
     page.get_by_role("button", name="Send").click()
     assert "tokens" in said(page, "[role=alert]")
+
+
+def test_visitors_do_not_clear_each_other(visit):
+    """What was begun in one page is still there when another begins a new conversation."""
+    pages = visit("Chat"), visit("Chat")
+    for page in pages:
+        page.get_by_role("button", name="Settings").last.click()
+        page.locator("input[aria-label^='number input for Longest answer']:visible").fill("3")
+        page.keyboard.press("Tab")
+    first, second = pages
+    for asked in (1, 2):
+        first.get_by_label("Message", exact=True).fill("c d e")
+        first.get_by_label("Message", exact=True).press("Enter")
+        first.locator("[data-testid=bot]").nth(asked - 1).wait_for()
+        second.get_by_role("button", name="New conversation").click()
+        second.wait_for_timeout(500)  # nothing is to be seen there
+    assert first.locator("[data-testid=user]").count() == 2
 
 
 def test_chat_with_settings_that_were_never_opened(visit):
