@@ -10,7 +10,7 @@ from ginets.bench.protocol import load
 from ginets.bench.report import as_csv, as_markdown, spell_tuned, tuning_table
 from ginets.bench.results import ALL_TASKS, Results
 from ginets.recipes.recipe_files import ArgumentsError
-from tests.bench.boards import SCORES, fill, record, write
+from tests.bench.boards import SCORES, fill, record, score_of, write
 
 
 pytest.importorskip("scipy")
@@ -126,6 +126,15 @@ def test_report(results):
     row = next(each for each in rows if (each["method"], each["baseline"]) == ("full", "lora"))
     assert float(row["difference"]) == pytest.approx(100 * (0.70 - 0.75 + 0.002))
     assert as_markdown(Results(results.leaderboard, results.folder), costs) == text
+
+
+def test_costs_are_those_of_one_task(results):
+    """Others take other times, and the machine may have been another one."""
+    for cell in results.leaderboard.task(results.folder, "rte", results.rates).cells:
+        results.store.save(cell, record(cell, score_of(cell), "accuracy") | {"peak_memory_mib": 9000})
+    found = Results(results.leaderboard, results.folder)
+    assert found.records["rte"][1]["ina"]["peak_memory_mib"] == 9000
+    assert found.cost("ina", "peak_memory_mib") == 700
 
 
 def test_the_report_says_what_is_not_as_it_should_be(results, tmp_path):
