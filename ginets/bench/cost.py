@@ -31,8 +31,10 @@ def step_of(model, training_args: TrainingArguments, length: int) -> Callable[[]
         "labels": torch.randint(2, shape[:1], generator=generator).to(device),
     }
 
+    dtype = torch.float16 if training_args.fp16 else torch.bfloat16
+
     def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=training_args.bf16):
+        with torch.autocast(device.type, dtype, enabled=training_args.fp16 or training_args.bf16):
             loss = model(**batch).loss
         loss.backward()
         optimizer.step()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ..metrics.intervals import Mean
 from .definition import Leaderboard
-from .results import Column, Difference, Results
+from .results import Column, Difference, Results, precision_of
 from .tuning import by_rate
 
 
@@ -38,7 +38,7 @@ def as_markdown(results: Results, costs: dict | None = None) -> str:
         parts += [
             f"Steps were measured in {costs['rounds']} rounds with {costs['length']} tokens in each text, without what is "
             f"done between steps (AFLoRA's freezing, AdaLoRA's choice of ranks, SoRA's gates), on: "
-            f"{spell_hardware(costs)}."
+            f"{spell_hardware(costs)}, {costs.get('precision', 'fp32')}."
         ]
     return "\n\n".join(parts).replace("\n\n* ", "\n* ") + "\n"
 
@@ -50,20 +50,30 @@ def frame(results: Results) -> list[str]:
         for records in results.runs.values()
         for each in records
     )
-    diverged = [
+    text = f"Versions: {'; or '.join(versions)}."
+    if diverged := [
         f"{method} on {task} with seed {seed}"
-        for task, seeds in results.records.items()
-        for seed, methods in seeds.items()
+        for (task, seed), methods in rows(results)
         for method, each in methods.items()
         if not math.isfinite(each["figures"].get("eval_loss", 0))
-    ]
-    text = f"Versions: {'; or '.join(versions)}."
-    text += f" **Diverged, though they have a score: {', '.join(diverged)}.**" if diverged else ""
+    ]:
+        text += f" **Diverged, though they have a score: {', '.join(diverged)}.**"
+    if mixed := [
+        f"{task} with seed {seed}"
+        for (task, seed), methods in rows(results)
+        if len(set(map(precision_of, methods.values()))) > 1
+    ]:
+        text += f" **Methods differ in precision: {', '.join(mixed)}.**"
     return [text, *(f"* {name}: {spell_runs(records)}" for name, records in results.runs.items())]
 
 
+def rows(results: Results) -> list[tuple[tuple[str, int], Mapping[str, Mapping]]]:
+    """What is compared with each other: task and seed, and the records of all methods."""
+    return [((task, seed), each) for task, seeds in results.records.items() for seed, each in seeds.items()]
+
+
 def spell_runs(records: Sequence[Mapping]) -> str:
-    hardware = "; or ".join(distinct(map(spell_hardware, records)))
+    hardware = "; or ".join(distinct(f"{spell_hardware(each)}, {precision_of(each)}" for each in records))
     commits = ", ".join(distinct(spell_commit(each["git_commit"]) for each in records))
     return f"{len(records)} runs, {hours(records):.1f} hours of processes, on: {hardware}. Commits: {commits}."
 

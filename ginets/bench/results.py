@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from transformers.hf_argparser import string_to_bool
+
 from ..metrics.intervals import Mean, holm, mean_interval
 from ..recipes.recipe_files import ArgumentsError
 from ..sweep.grid import Cell
@@ -19,6 +21,9 @@ ALL_TASKS = "all tasks"  # the mean of a seed's scores on all reported tasks
 COSTS = {
     "parameters": "trainable_parameters_without_head", "train_seconds": "train_runtime",
 }  # fmt: skip
+
+
+AUTOCAST = ("bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -146,8 +151,23 @@ class Results:
 
 def base_of(record: Mapping) -> str:
     """The base model that a run was given."""
+    return option_of(record, BASE)
+
+
+def precision_of(record: Mapping) -> str:
+    """That of a run; see `precision`."""
+    return precision({name: option_of(record, name) or False for name in AUTOCAST})
+
+
+def precision(arguments: Mapping) -> str:
+    """`bf16` or `fp16` where runs with these arguments compute in autocast, else `fp32`."""
+    return next((name for name in AUTOCAST if string_to_bool(str(arguments.get(name, False)))), "fp32")
+
+
+def option_of(record: Mapping, name: str) -> str | None:
+    """What the command of a run gives for an option; None if it does not have it."""
     words = shlex.split(record["command"])
-    return words[words.index(f"--{BASE}") + 1]
+    return words[words.index(f"--{name}") + 1] if f"--{name}" in words else None
 
 
 def average(columns: Sequence[Column], seeds: Sequence[int]) -> Column:

@@ -12,7 +12,7 @@ from ..bench.definition import BASE
 from ..bench.pictures import write_pictures
 from ..bench.protocol import load
 from ..bench.report import as_csv, as_markdown
-from ..bench.results import Results, base_of
+from ..bench.results import Results, base_of, precision
 from ..extras import versions
 from ..recipes.recipe_files import OVERRIDE, ArgumentsError, parse_value
 from ..sweep.cell import hardware
@@ -134,6 +134,7 @@ def measure_costs(results: Results, rounds: int, length: int) -> None:
         measured = measure(board, rounds, length)
     finally:
         torch.set_num_threads(before)
-    made_by = {"versions": versions(), "hardware": hardware({**board.places, **board.arguments}) | {"threads": 1}}
+    given = {**board.places, **board.arguments}
+    made_by = {"versions": versions(), "hardware": hardware(given) | {"threads": 1}, "precision": precision(given)}
     about = {"rounds": rounds, "length": length, **made_by}
     print(results.store.write(COSTS, json.dumps(about | {"methods": measured}, indent=2) + "\n"))

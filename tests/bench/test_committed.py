@@ -2,14 +2,13 @@
 
 import json
 import statistics
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ginets.bench.protocol import load
 from ginets.bench.report import as_csv, as_markdown
-from ginets.bench.results import Results
+from ginets.bench.results import Results, precision_of
 from ginets.recipes.recipe_files import ArgumentsError
 from ginets.sweep.grid import Cell
 from ginets.sweep.grid import load as load_sweep
@@ -88,8 +87,9 @@ def test_evidence_quotes_the_precision():
     evidence = (ROOT / "docs/evidence.md").read_text(encoding="utf-8").splitlines()
     folders = [Store(ROOT / "benchmarks/precision"), Store(ROOT / "benchmarks/leaderboard/minilm")]
     for cell in load_sweep(ROOT / "benchmarks/precision/sweep.yaml").cells:
-        runs = [cell, replace(cell, arguments={**cell.arguments, "bf16": True})]
-        figures = [store.record(each)["figures"] for store, each in zip(folders, runs, strict=True)]
+        records = [store.record(cell) for store in folders]
+        assert [precision_of(each) for each in records] == ["fp32", "bf16"]
+        figures = [each["figures"] for each in records]
         texts = [f"{100 * each['eval_matthews_correlation']:.1f} ({each['eval_loss']:.3f})" for each in figures]
         assert f"| {cell.variant['method']} | {' | '.join(texts)} |" in evidence
 

@@ -65,5 +65,6 @@ def test_verb(tmp_path, monkeypatch):
         torch.set_num_threads(threads)
     written = json.loads((tmp_path / "here" / "costs.json").read_text(encoding="utf-8"))
     assert (written["rounds"], written["length"], written["hardware"]["threads"]) == (2, 6, 1)
+    assert written["precision"] == "fp32"
     assert list(written["methods"]) == list(CONTENT["methods"])
     assert all(each["step_s"] > 0 and each["step_ratio"] > 0 for each in written["methods"].values())

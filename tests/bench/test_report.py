@@ -96,14 +96,15 @@ def test_report(results):
         "rounds": 5,
         "length": 12,
         "hardware": {"cpu": "d", "threads": 1},
+        "precision": "bf16",
     }
     text = as_markdown(results, costs)
-    assert text.startswith("# A test\n\nBase model: Some/Base. Made by") and "Diverged" not in text
+    assert text.startswith("# A test\n\nBase model: Some/Base. Made by") and "**" not in text.split("\n\n")[2]
     assert (
-        "\nVersions: torch 2.\n* tuning: 6 runs, 0.0 hours of processes, on: cpu c. Commits: abc.\n* cola: 9 runs"
+        "\nVersions: torch 2.\n* tuning: 6 runs, 0.0 hours of processes, on: cpu c, fp32. Commits: abc.\n* cola: 9 runs"
         in text
     )
-    assert "in 5 rounds with 12 tokens in each text" in text and "on: cpu d, threads 1." in text
+    assert "in 5 rounds with 12 tokens in each text" in text and "on: cpu d, threads 1, bf16." in text
     assert "chosen on a held-out part of the training set of cola with seed 100" in text
     assert "## cola: matthews_correlation, seeds 1, 2, 3" in text and "* full: everything" in text
     lora = 100 * (0.75 - 0.012)
@@ -137,6 +138,20 @@ def test_costs_are_those_of_one_task(results):
     assert found.cost("ina", "peak_memory_mib") == 700
 
 
+def test_the_report_says_what_was_computed_in_which_precision(results):
+    """It is no part of what a run is, so that machines with and without bfloat16 take part; to compare them is another matter."""
+    cells = results.leaderboard.task(results.folder, "rte", results.rates).cells
+    for cell in cells:
+        in_bf16 = cell.seed == 1 or (cell.seed == 3 and cell.variant["method"] == "ina")
+        made = record(cell, score_of(cell), "accuracy")
+        command = f"{made['command']} --bf16 {in_bf16}"
+        results.store.save(cell, made | {"command": command})
+    text = as_markdown(Results(results.leaderboard, results.folder))
+    assert " **Methods differ in precision: rte with seed 3.**\n* tuning: " in text  # not seed 1, nor seed 2
+    assert "* rte: 9 runs, 0.0 hours of processes, on: cpu c, bf16; or cpu c, fp32. Commits" in text
+    assert "* cola: 9 runs, 0.0 hours of processes, on: cpu c, fp32. Commits" in text
+
+
 def test_the_report_says_what_is_not_as_it_should_be(results, tmp_path):
     """A run that diverged, a checkout with changes, rates that were chosen on what is reported."""
     cells = results.leaderboard.task(results.folder, "rte", results.rates).cells
@@ -145,7 +160,7 @@ def test_the_report_says_what_is_not_as_it_should_be(results, tmp_path):
     text = as_markdown(Results(results.leaderboard, results.folder))
     assert "**Diverged, though they have a score: full on rte with seed 1.**" in text
     assert (
-        "* rte: 9 runs, 0.0 hours of processes, on: cpu c. Commits: 0123456789ab+, abc." in text
+        "* rte: 9 runs, 0.0 hours of processes, on: cpu c, fp32. Commits: 0123456789ab+, abc." in text
         and "tokens in each text" not in text
     )
     board = load(write(tmp_path, tuning={"task": "cola", "seeds": [100]}))
