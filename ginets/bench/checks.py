@@ -32,6 +32,12 @@ def check_data(board: Leaderboard) -> None:
             raise ArgumentsError(f"tasks.{name}: {error}") from error
 
 
+def warn_of_emulation(board: Leaderboard) -> None:
+    """Say it where runs would take tens of times longer than they need; they say it themselves, but in their logs."""
+    *_, training_args = arguments_of(board, board.tuning_task, next(iter(board.methods)))
+    training_args.warn_of_emulation()
+
+
 def check_methods(board: Leaderboard) -> None:
     """Look whether the base model takes the gates and adapters of all methods; no weights are read.
 

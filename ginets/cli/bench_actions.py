@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import torch
 
-from ..bench.checks import check_data, check_methods
+from ..bench.checks import check_data, check_methods, warn_of_emulation
 from ..bench.cost import measure
 from ..bench.definition import BASE
 from ..bench.pictures import write_pictures
@@ -82,6 +82,7 @@ def check(results: Results) -> None:
         missing(sweep, results.store)
     check_data(board)
     check_methods(board)
+    warn_of_emulation(board)
 
 
 def check_begun(results: Results) -> None:

@@ -161,6 +161,9 @@ class RecipeTrainingArguments(TrainingArguments):
             self.load_best_model_at_end = evaluates and self.save_strategy != SaveStrategy.NO
         super().__post_init__()
         check_trackers(self.report_to)
+        self.warn_of_emulation()
+
+    def warn_of_emulation(self) -> None:
         if self.bf16 and self.device.type == "cpu" and emulates_bfloat16():
             logger.warning(
                 "--bf16: this processor has no bfloat16; float32, without it, takes a fraction of the time."

@@ -8,6 +8,7 @@ import pytest
 from ginets.bench.report import as_markdown
 from ginets.bench.results import Results
 from ginets.cli import bench, bench_actions
+from ginets.recipes import arguments
 from ginets.recipes.recipe_files import ArgumentsError
 from tests import tiny
 from tests.bench.boards import CONTENT, changed, record, score_of, write, write_data
@@ -73,6 +74,18 @@ def test_run_tunes_first_and_takes_the_chosen_rates(tmp_path, monkeypatch):
     assert [cell.seed for cell in done] == [100] * 6 + [1] * 3 + [2] * 3 + [3] * 3
     assert {cell.variant["method"]: cell.arguments["learning_rate"] for cell in done[6:]} == found.rates
     assert {cell.places["model_name_or_path"] for cell in done} == {"Some/Base-Model"}
+
+
+@pytest.mark.parametrize(("given", "warned"), [("bf16=true", True), ("bf16=false", False)])
+def test_bfloat16_that_is_slow_is_warned_of_before_the_first_run(tmp_path, monkeypatch, caplog, given, warned):
+    monkeypatch.setattr(arguments, "emulates_bfloat16", lambda: True)
+    monkeypatch.setattr(arguments.logger, "propagate", True)
+    data, base = write_data(tmp_path / "data"), tmp_path / "base"
+    tiny.stock_backbone_class("bert_gi")(tiny.stock_config("bert_gi")).save_pretrained(base)
+    file = write(tmp_path, **changed("places.bf16", True))
+    with caplog.at_level("WARNING", logger=arguments.logger.name):
+        bench_actions.check(bench_actions.open_results(file, [f"glue={data}", given], str(base), "tiny"))
+    assert ("this processor has no bfloat16" in caplog.text) == warned
 
 
 @pytest.mark.parametrize(
