@@ -38,6 +38,10 @@ def convert_config(config: PreTrainedConfig, config_class: type[InhibitionFlags]
     return converted
 
 
+# where a config is read from, as for the weights
+HUB_OPTIONS = {"cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder"}
+
+
 def make_door(stock: type[PreTrainedModel], ours: type[PreTrainedModel]) -> type[PreTrainedModel]:
     """The stand-in for `stock` in an Auto mapping: `ours` for configs with flags, `stock` for all others."""
 
@@ -55,7 +59,8 @@ def make_door(stock: type[PreTrainedModel], ours: type[PreTrainedModel]) -> type
 
     def from_pretrained(cls, pretrained_model_name_or_path, *args, config=None, **kwargs):
         if config is None:
-            config = stock.config_class.from_pretrained(pretrained_model_name_or_path)
+            hub = {name: kwargs[name] for name in HUB_OPTIONS & kwargs.keys()}
+            config = stock.config_class.from_pretrained(pretrained_model_name_or_path, **hub)
         model_class, config = choose(config, kwargs)
         return model_class.from_pretrained(pretrained_model_name_or_path, *args, config=config, **kwargs)
 

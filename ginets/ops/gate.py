@@ -90,8 +90,10 @@ class _GateProjection(torch.autograd.Function):
         if level:
             # the distance to the maximum is 0 for the winners and below 0 for all others: sign + 1 marks them
             winners = _subtract_maximum(scores, 1, scope).sign_().add_(1)
-            total, ties = (x.sum(**over(scope)) for x in (grad_scores, winners))
-            grad_scores.addcmul_(winners, total / ties, value=-level)
+            # float16 ends at 65,504: at the start all scores are 0, and a batch has more of them than that
+            wide = torch.promote_types(scores.dtype, torch.float32)
+            total, ties = (x.sum(dtype=wide, **over(scope)) for x in (grad_scores, winners))
+            grad_scores.addcmul_(winners, (total / ties).to(winners.dtype), value=-level)
         return grad_projection, grad_scores, None, None
 
 

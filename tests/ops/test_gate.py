@@ -70,6 +70,18 @@ def test_half_precision(dtype):
     torch.testing.assert_close(output.float(), naive(projection, scores, 0.3, "token"), rtol=0.05, atol=0.05)
 
 
+@pytest.mark.parametrize("scope", ["token", "batch"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_at_the_start(dtype, scope):
+    """All scores are 0 and share the gradient of the maximum: more of them than float16 can count."""
+    shape = (2, 300, 128)
+    scores = torch.zeros(shape, dtype=dtype, requires_grad=True)
+    projection, grad = torch.ones(shape, dtype=dtype), torch.full(shape, 8.0, dtype=dtype)
+    gate_projection(projection, scores, 0.25, scope).backward(grad)
+    # gelu'(0) = 1/2, and of each score's gradient a quarter goes to the maximum, of which each has its share
+    torch.testing.assert_close(scores.grad, torch.full(shape, 8 * 0.5 * (1 - 0.25), dtype=dtype))
+
+
 def test_second_derivatives():
     leaves = [torch.randn(3, 4, dtype=torch.double, requires_grad=True) for _ in range(2)]
     assert torch.autograd.gradgradcheck(lambda p, s: gate_projection(p, s, 0.3), leaves)

@@ -211,6 +211,7 @@ def test_names_that_freeze_nothing_are_refused():
         {"d_init": "big"},
         {"use_rslora": True},
         {"freeze_from_start": [3]},
+        {"freeze_from_start": 5},
         {"aflora_dropout": 1.0},
         {"aflora_alpha": "16"},
     ],

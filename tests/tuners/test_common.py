@@ -9,7 +9,9 @@ import torch
 from peft import PeftConfig, get_peft_model, inject_adapter_in_model
 from torch import nn
 
+from ginets import DebertaV2GIForSequenceClassification
 from ginets.tuners import LowRankLayer
+from tests import tiny
 from tests.tuners.methods import (
     KINDS,
     METHODS,
@@ -148,6 +150,29 @@ def test_every_row_its_own_adapter(form, kind):
 
 
 @every_method
+def test_rows_of_a_deberta(method):
+    """Its projections also read the table of positions, which is no batch: one row works, several are refused."""
+    torch.manual_seed(0)
+    settings = {"num_labels": 3, "pos_att_type": ["p2c", "c2p"], "share_att_key": True, "initializer_range": 0.3}
+    base = DebertaV2GIForSequenceClassification(tiny.config("deberta_v2_gi", **settings))
+    model = get_peft_model(
+        base, config_of(method, target_modules=["query_proj", "key_proj"], task_type="SEQ_CLS")
+    ).eval()
+    one = {name: tensor[:1] for name, tensor in inputs(model, length=3).items()}
+    with torch.no_grad():
+        assert torch.equal(model(**one, adapter_names=["default"]).logits, model(**one).logits)
+        with model.disable_adapter():
+            bare = model(**one).logits
+        assert torch.equal(model(**one, adapter_names=["__base__"]).logits, bare) and not torch.equal(
+            bare, model(**one).logits
+        )
+        for batch in (2, 5):  # with three tokens the table has five rows
+            several = inputs(model, batch, length=3)
+            with pytest.raises(ValueError, match=f"got {batch} and 1"):
+                model(**several, adapter_names=["default", "__base__", "default", "__base__", "default"][:batch])
+
+
+@every_method
 def test_rows_that_cannot_be(method):
     model = adapted(method)
     with pytest.raises(ValueError, match=r"non-existing adapter\(s\): nobody"):
@@ -240,6 +265,7 @@ def test_names_that_are_not_there(method):
     ("alpha_pattern", {"query": "much"}),
     ("dropout", 1.0),
     ("alpha", "16"),
+    ("alpha", None),
     ("layers_pattern", "layer"),
     ("target_modules", 5),
     ("exclude_modules", ["query", 1]),
@@ -250,6 +276,9 @@ def test_names_that_are_not_there(method):
 def test_bad_values_are_refused_by_name(method, field, value):
     config = METHODS[method]
     name = {"alpha": config.alpha_field, "dropout": config.dropout_field}.get(field, field)
+    if field == "alpha" and value is None and method == "aflora":
+        assert config(**{name: value}).alpha is None  # its branch is not scaled
+        return
     with pytest.raises(ValueError, match=rf"{config.__name__}: {name} is .*; allowed: "):
         config(**{name: value})
 

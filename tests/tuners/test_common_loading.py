@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 
+import accelerate
 import peft
 import pytest
 import torch
 from peft import AutoPeftModelForCausalLM, AutoPeftModelForSequenceClassification, PeftModel, get_peft_model
 from peft.utils.peft_types import PeftType
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, Trainer, TrainingArguments
+from transformers import AutoModel, AutoModelForCausalLM, Trainer, TrainingArguments
 
 from ginets import LlamaInAConfig
 from tests import tiny
@@ -289,3 +290,34 @@ def word_tokenizer():
     words = Tokenizer(models.WordLevel({"<pad>": 0, "<s>": 1, "</s>": 2, "ab": 3, "ba": 4}, unk_token="<pad>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", bos_token="<s>", eos_token="</s>")
+
+
+# ---------------------------------------------------------------------- where weights are elsewhere
+
+
+@pytest.mark.parametrize("offload", ["cpu", "disk"])
+@pytest.mark.parametrize("form,kind", CASES)
+def test_offloaded_weights(form, kind, offload, tmp_path):
+    """accelerate fetches a weight when its module is called; what is read past the call would be nothing at all."""
+    model = adapted(form, kind)
+    expected = logits(model)
+    more = {"offload_dir": str(tmp_path)} if offload == "disk" else {}
+    getattr(accelerate, f"{offload}_offload")(model, execution_device=torch.device("cpu"), **more)
+    assert all(tensor.is_meta for tensor in adapter_weights(model).values())
+    assert torch.equal(logits(model), expected)
+
+
+def test_an_adapter_of_a_model_that_is_partly_on_disk(tmp_path):
+    """By the ordinary way: the base by a map of devices, then the adapter. The others' tensors PEFT does not write there."""
+    base_model("llama").save_pretrained(tmp_path / "base")
+    config = FORMS["ina"][0](r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", init_weights=False)
+    whole = get_peft_model(AutoModelForCausalLM.from_pretrained(tmp_path / "base"), config).eval()
+    whole.save_pretrained(tmp_path / "adapter")
+    places = {"model.embed_tokens": "cpu", "model.layers.0": "cpu", "model.norm": "cpu", "model.rotary_emb": "cpu", "lm_head": "cpu"}  # fmt: skip
+    places |= {f"model.layers.{at}": "disk" for at in range(1, whole.config.num_hidden_layers)}
+    options = {"device_map": places, "offload_folder": str(tmp_path / "disk")}
+    base = AutoModelForCausalLM.from_pretrained(tmp_path / "base", **options)
+    disk = {"offload_dir": str(tmp_path / "disk"), "max_memory": {"cpu": 30_000}}
+    model = PeftModel.from_pretrained(base, tmp_path / "adapter", **disk).eval()
+    assert any(tensor.is_meta for tensor in adapter_weights(model).values())
+    assert torch.equal(logits(model), logits(whole))

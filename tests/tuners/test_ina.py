@@ -8,6 +8,7 @@ from peft import get_peft_model
 from torch import nn
 from torch.nn import functional as F
 from transformers import BertForSequenceClassification, LlamaForCausalLM
+from transformers.models.bart.modeling_bart import BartScaledWordEmbedding
 from transformers.models.gemma3.modeling_gemma3 import Gemma3TextScaledWordEmbedding
 from transformers.pytorch_utils import Conv1D
 
@@ -61,11 +62,12 @@ def test_the_formula(kind, level, shape):
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3)], ids=str)
 @pytest.mark.parametrize("level", [0, 0.3])
-@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("scaled", [None, "tensor", "float"])
 @pytest.mark.parametrize("activation", ["leaky_relu", "gelu"])
 def test_the_formula_in_embeddings(shape, level, scaled, activation):
     """`scaled`: an embedding that multiplies by a constant of the model multiplies the branch, too."""
-    base = Gemma3TextScaledWordEmbedding(9, 5, 0, embed_scale=3.0) if scaled else nn.Embedding(9, 5, padding_idx=0)
+    classes = {"tensor": Gemma3TextScaledWordEmbedding, "float": BartScaledWordEmbedding}
+    base = classes[scaled](9, 5, 0, embed_scale=3.0) if scaled else nn.Embedding(9, 5, padding_idx=0)
     model, _, A, B = adapted(base, r=4, ina_alpha=6, inhibition_level=level, activation=activation)
     ids = torch.randint(1, 9, shape)
     output = model(ids)

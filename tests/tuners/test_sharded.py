@@ -1,16 +1,18 @@
-"""Adapters and the native family under torch's `fully_shard`, two processes on a CPU: as one process with all rows."""
+"""Adapters and the native family under `fully_shard` and FSDP1, two processes on a CPU: as one process with all rows."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.distributed as dist
 from peft import get_peft_model
+from peft.utils.other import fsdp_auto_wrap_policy
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor import DTensor
 
-from ginets import AFLoraConfig, InAConfig, LlamaInAForCausalLM, freeze_base
+from ginets import AFLoraConfig, InAConfig, LlamaInAForCausalLM, MTLoraConfig, freeze_base
 from ginets.tuners.aflora import FreezeController
 from ginets.tuners.aflora.callback import check_arguments
 from tests.tiny_language import MODELS, SIZE
@@ -29,6 +31,7 @@ CASES = {
     "aflora_original": AFLoraConfig(**COMMON, **FREEZING, freeze_rule="original"),
     "llama_ina": None,
 }
+FLAT = {"ina": CASES["ina"], "mtlora": MTLoraConfig(**COMMON)}
 
 
 def make(case: str):
@@ -76,6 +79,27 @@ def train(case: str, rank: int, processes: int) -> dict:
     }
 
 
+def train_flat(name: str, rank: int, processes: int) -> list[float]:
+    """Losses under FSDP1, by the rule of PEFT for what is wrapped."""
+    torch.manual_seed(0)
+    model_class, config = MODELS["llama"]
+    model = get_peft_model(model_class(config), FLAT[name])
+    if processes > 1:
+        os.environ["FSDP_TRANSFORMER_CLS_TO_WRAP"] = "LlamaDecoderLayer"
+        options = {"device_id": torch.device("cpu"), "use_orig_params": True}
+        model = FullyShardedDataParallel(model, auto_wrap_policy=fsdp_auto_wrap_policy(model), **options)
+    optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=2e-2)
+    losses = []
+    for batch in torch.randint(4, SIZE, (STEPS, ROWS, LENGTH), generator=torch.Generator().manual_seed(1)):
+        mine = batch[rank::processes]
+        loss = model(input_ids=mine, labels=mine).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(average(loss.detach()))
+    return losses
+
+
 def state_of(controller: FreezeController) -> dict[str, torch.Tensor]:
     """What a checkpoint gets: whole in every process, because only one of them writes it."""
     return {
@@ -100,7 +124,8 @@ def worker(folder: str) -> None:
     """One of two processes."""
     dist.init_process_group("gloo")
     rank = dist.get_rank()
-    torch.save({case: train(case, rank, 2) for case in CASES}, f"{folder}/rank{rank}.pt")
+    found = {case: train(case, rank, 2) for case in CASES}
+    torch.save(found | {"flat": {name: train_flat(name, rank, 2) for name in FLAT}}, f"{folder}/rank{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -123,6 +148,15 @@ def test_sharded_is_one_process(sharded, case):
             assert two[part].keys() == one[part].keys()
             for name, tensor in one[part].items():
                 torch.testing.assert_close(two[part][name], tensor, atol=tolerance, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("name", ["ina", "mtlora"])
+def test_flat_parameters_are_one_process(sharded, name):
+    """FSDP1 gathers the weights of a module when that is called."""
+    losses = train_flat(name, 0, 1)
+    assert losses[0] - min(losses) > 1e-3
+    for ranks in sharded:
+        assert ranks["flat"][name] == pytest.approx(losses, abs=LOSS_TOLERANCE, rel=0)
 
 
 @pytest.mark.parametrize("case", ["aflora", "aflora_original"])

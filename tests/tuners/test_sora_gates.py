@@ -96,6 +96,34 @@ def test_rate_follows_the_schedule_and_lambda_warms_up():
         check(model, naive(before, 0.5 / (1 + step), 0.8 * min(1, (step + 1) / 4)))
 
 
+def test_rate_follows_schedules_that_begin_elsewhere():
+    """One that waits for what happens notes no start; one cycle begins far below its peak."""
+    for make, shares in (
+        (lambda opt: torch.optim.lr_scheduler.ReduceLROnPlateau(opt, factor=0.25, patience=0), (1, 1, 0.25)),
+        (
+            lambda opt: torch.optim.lr_scheduler.OneCycleLR(opt, 1e-3, total_steps=20, pct_start=0.1, div_factor=10),
+            (0.1, 1),
+        ),
+    ):
+        model = small(sparse_lambda=0.8, gate_lr=0.5, lambda_warmup=1)
+        optimizer = adam(model, lr=1e-3)
+        schedule = make(optimizer)
+        train_gates(model, optimizer)
+        for share in shares:
+            before = backward(model)
+            optimizer.step()
+            schedule.step(*[1.0] * isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau))
+            check(model, naive(before, 0.5 * share, 0.8))
+
+
+def test_gates_of_half_precision_are_warned_of():
+    model = small()
+    for gate in gates(model):
+        gate.data = gate.data.bfloat16()
+    with pytest.warns(UserWarning, match="gates of SoRA are in torch.bfloat16"):
+        train_gates(model, adam(model))
+
+
 def test_without_a_rate_of_its_own_a_gate_takes_that_of_its_group():
     model = small(sparse_lambda=2.0, gate_lr=None)
     groups = [{"params": gates(model)[:2], "lr": 0.3}, {"params": gates(model)[2:], "lr": 0.01}]
@@ -155,9 +183,12 @@ def test_what_cannot_be_trained_is_refused():
 
 
 def test_pruned_model_goes_on_training():
+    """Also while an output from before is there, whose graph holds the tensors of then."""
     model = small()
     close_some(model)
+    kept = model(IDS)
     model.prune()
+    torch.testing.assert_close(model(IDS), kept)
     optimizer = adam(model)
     train_gates(model, optimizer)
     before = backward(model)

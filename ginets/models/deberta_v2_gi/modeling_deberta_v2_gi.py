@@ -130,7 +130,8 @@ class OffsetSelfAttention(DisentangledSelfAttention):
                 positions.append(None)
                 continue
             # CODEPATH: v3 and the later v2 checkpoints share the projections, older ones have their own.
-            projected = getattr(self, shared if self.share_att_key else own)(table) * self.scaling
+            # a batch of one table: what gives each row of a batch its own adapter must not take offsets for rows
+            projected = getattr(self, shared if self.share_att_key else own)(table[None])[0] * self.scaling
             if not by_offset:
                 projected = projected.index_select(0, relative_pos)
             positions.append(projected.unflatten(-1, (self.num_attention_heads, -1)).transpose(0, 1))

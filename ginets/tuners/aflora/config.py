@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from ..lowrank.config import LowRankConfig, is_number, is_whole, option
+from ..lowrank.config import LowRankConfig, are, is_name, is_number, is_whole, option
 from .schedule import SHAPES
 from .scores import RULES
 
@@ -25,6 +25,7 @@ class AFLoraConfig(LowRankConfig):
 
     method: ClassVar[str] = "aflora"
     alpha_field: ClassVar[str] = "aflora_alpha"
+    alpha_optional: ClassVar[bool] = True
     dropout_field: ClassVar[str] = "aflora_dropout"
 
     init_weights: bool = option(
@@ -64,8 +65,10 @@ class AFLoraConfig(LowRankConfig):
         super().__post_init__()
         if isinstance(self.freeze_from_start, str):
             self.freeze_from_start = [self.freeze_from_start]
-        names = self.freeze_from_start or []
-        self.check("freeze_from_start", all(isinstance(n, str) and n for n in names), "names, `square` or `all`")
+        names = self.freeze_from_start
+        self.check(
+            "freeze_from_start", names is None or (are(is_name, names) and all(names)), "names, `square` or `all`"
+        )
         self.check(
             "use_rslora", not self.use_rslora or self.alpha is not None, "false where aflora_alpha is not given"
         )

@@ -45,10 +45,9 @@ class AFLoraLayer(LowRankLayer):
         self.own("d")[adapter] = nn.Parameter(ranks.float())
         self.own("b")[adapter] = nn.Parameter(outputs.float() if config.init_weights else torch.randn(len(outputs)))
 
-    def up_weight(self, adapter: str) -> torch.Tensor:
+    def up_of(self, adapter: str, weight: torch.Tensor) -> torch.Tensor:
         """`Λ_b · B · Λ_d`. Both vectors go into the small matrix: nothing wide is multiplied or kept for the backward."""
-        b, d = self.own("b")[adapter], self.own("d")[adapter]
-        return b[:, None] * self.weight_of("B", adapter) * d
+        return self.own("b")(adapter)[:, None] * weight * self.own("d")(adapter)
 
     # ------------------------------------------------------------------ freezing
 

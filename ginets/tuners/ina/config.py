@@ -39,7 +39,6 @@ class InAConfig(LowRankConfig):
     def __post_init__(self):
         super().__post_init__()
         level = self.inhibition_level
-        self.check("ina_alpha", is_number(self.ina_alpha), "a number")
         self.check("inhibition_level", is_number(level) and 0 <= level < 1, "0 <= p < 1")
         for name in ("detach_threshold", "rescale"):
             self.check(name, isinstance(getattr(self, name), bool), "true or false")

@@ -25,7 +25,7 @@ class InALayer(LowRankLayer):
     def branch(self, adapter: str, ranks: torch.Tensor) -> torch.Tensor:
         if self.is_linear(adapter):
             # the order of operations of PEFT's LoRA, to the last bit
-            return F.linear(ranks, self.up_weight(adapter)) * self.scaling[adapter]
+            return self.using("B", adapter, lambda weight: F.linear(ranks, weight)) * self.scaling[adapter]
         return super().branch(adapter, ranks)
 
     def why_not_mergeable(self, adapter: str) -> str:

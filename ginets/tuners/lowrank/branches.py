@@ -11,7 +11,7 @@ from transformers.pytorch_utils import Conv1D
 
 from ...ops.lowrank import add_up, down
 from .config import LowRankConfig
-from .layer import LowRankLayer
+from .layer import LowRankLayer, Projection, Tensors
 
 
 class LinearBranch(LowRankLayer):
@@ -20,7 +20,7 @@ class LinearBranch(LowRankLayer):
     def add_projections(self, adapter: str, config: LowRankConfig) -> None:
         # in this order, so that the same seed draws the same A as PEFT's LoRA
         for name, shape in zip("AB", self.shapes(adapter), strict=True):
-            self.own(name)[adapter] = nn.Linear(*shape, bias=False)
+            self.own(name)[adapter] = Projection(*shape, bias=False)
         if config.init_weights:
             nn.init.kaiming_uniform_(self.weight_of("A", adapter), a=math.sqrt(5))
             nn.init.zeros_(self.weight_of("B", adapter))
@@ -31,20 +31,21 @@ class LinearBranch(LowRankLayer):
         return (self.in_features, r), (r, self.out_features)
 
     def ranks(self, adapter: str, x: torch.Tensor) -> torch.Tensor:
-        weight, dropout = self.weight_of("A", adapter), self.own("dropout")[adapter]
+        dropout = self.own("dropout")[adapter]
         if isinstance(dropout, nn.Dropout) and dropout.training:
-            x = dropout(self._cast_input_dtype(x, weight.dtype))
-        return down(x, weight)
+            x = dropout(self._cast_input_dtype(x, self.weight_of("A", adapter).dtype))
+        return self.using("A", adapter, lambda weight: down(x, weight))
 
     def combine(self, adapter: str, result: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
-        return add_up(result, self.between(adapter, ranks), self.up_weight(adapter), self.scaling[adapter])
+        ranks, scale = self.between(adapter, ranks), self.scaling[adapter]
+        return self.using("B", adapter, lambda weight: add_up(result, ranks, self.up_of(adapter, weight), scale))
 
 
 class EmbeddingBranch(LowRankLayer):
     """Beside `nn.Embedding`: A is looked up, without dropout. A starts at zero and B random, as PEFT's LoRA does."""
 
     def containers(self) -> dict[str, nn.Module]:
-        return super().containers() | {"A": nn.ParameterDict(), "B": nn.ParameterDict()}
+        return super().containers() | {"A": Tensors(), "B": Tensors()}
 
     def add_projections(self, adapter: str, config: LowRankConfig) -> None:
         r = self.r[adapter]
@@ -57,12 +58,13 @@ class EmbeddingBranch(LowRankLayer):
     def ranks(self, adapter: str, x: torch.Tensor) -> torch.Tensor:
         base = self.get_base_layer()
         options = {name: getattr(base, name) for name in ("padding_idx", "max_norm", "norm_type", "sparse")}
-        return F.embedding(x, self.own("A")[adapter].T, scale_grad_by_freq=base.scale_grad_by_freq, **options)
+        options["scale_grad_by_freq"] = base.scale_grad_by_freq
+        return self.using("A", adapter, lambda weight: F.embedding(x, weight.T, **options))
 
     def combine(self, adapter: str, result: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
-        # some embeddings (Gemma's) multiply what they look up by a constant of the model
-        factor, update = getattr(self.get_base_layer(), "embed_scale", None), self.branch(adapter, ranks)
-        return result + (update if factor is None else update * factor.to(update.dtype))
+        # some embeddings multiply what they look up by a constant of the model: Gemma's by a tensor, BART's by a float
+        factor, update = getattr(self.get_base_layer(), "embed_scale", 1.0), self.branch(adapter, ranks)
+        return result + update * (factor.to(update.dtype) if isinstance(factor, torch.Tensor) else factor)
 
 
 def layer_for(base_layer: nn.Module, linear: type, embedding: type) -> Callable[..., LowRankLayer] | None:

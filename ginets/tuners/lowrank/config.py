@@ -29,6 +29,7 @@ class LowRankConfig(PeftConfig):
     # the names under which a method keeps its α and its dropout
     alpha_field: ClassVar[str] = "lora_alpha"
     dropout_field: ClassVar[str] = "lora_dropout"
+    alpha_optional: ClassVar[bool] = False  # None: the branch is not scaled
 
     r: int = option(8, "Rank: the width of the branch.")
     target_modules: list[str] | str | None = option(
@@ -65,7 +66,8 @@ class LowRankConfig(PeftConfig):
         for name in ("use_rslora", "init_weights"):
             self.check(name, isinstance(getattr(self, name), bool), "true or false")
         self.check(self.dropout_field, is_number(self.dropout) and 0 <= self.dropout < 1, "0 <= dropout < 1")
-        self.check(self.alpha_field, self.alpha is None or is_number(self.alpha), "a number")
+        unscaled = self.alpha is None and self.alpha_optional
+        self.check(self.alpha_field, unscaled or is_number(self.alpha), "a number")
 
     def check_places(self) -> None:
         """Check the fields that say which modules are adapted or trained."""

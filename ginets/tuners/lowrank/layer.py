@@ -2,7 +2,7 @@
 
     y = W x + s · B̂ · f(A · dropout(x)),        s = α/r, or α/√r with `use_rslora`
 
-`f` is `between`, `B̂` is `up_weight`. A method is linear where `f` is; then everything that needs a weight (merging,
+`f` is `between`, `B̂` is `up_of` B. A method is linear where `f` is; then everything that needs a weight (merging,
 export as LoRA) follows from these two. Errors that PEFT's LoRA raises, too, are worded as there: its tests and its
 users look for these words.
 """
@@ -10,6 +10,7 @@ users look for these words.
 import math
 import warnings
 from abc import abstractmethod
+from collections.abc import Callable
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer, _get_in_out_features, check_adapters_to_merge
@@ -25,10 +26,26 @@ class NotMergeableError(ValueError):
     """The update depends on the input, so no weight equals it."""
 
 
+class Projection(nn.Linear):
+    """A or B. Its weight is for use within its own call: hooks on the call fetch it where it is offloaded or sharded."""
+
+    def forward(self, use: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        return use(self.weight)
+
+
+class Tensors(nn.ParameterDict):
+    """Tensors by adapter, read by a call, for the same reason."""
+
+    __call__ = nn.Module.__call__  # a `ParameterDict` refuses to be called
+
+    def forward(self, adapter: str) -> torch.Tensor:
+        return self[adapter]
+
+
 class LowRankLayer(nn.Module, BaseTunerLayer):
     """What the layers of all methods share. Subclasses: `LinearBranch`, `EmbeddingBranch` in `.branches`.
 
-    A method sets `prefix` and the names of its tensors, and overrides `add_core`, `between`, `up_weight`.
+    A method sets `prefix` and the names of its tensors, and overrides `add_core`, `between`, `up_of`.
     """
 
     prefix: str
@@ -70,9 +87,9 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
         """`f`: ranks `(..., r)` → `(..., r)`."""
         return ranks
 
-    def up_weight(self, adapter: str) -> torch.Tensor:
-        """`B̂`, shape `(out, r)`."""
-        return self.weight_of("B", adapter)
+    def up_of(self, adapter: str, weight: torch.Tensor) -> torch.Tensor:
+        """`B̂`, shape `(out, r)`, made of the weight of B."""
+        return weight
 
     def is_linear(self, adapter: str) -> bool:
         """Whether `f` is linear, so that the branch equals a weight."""
@@ -80,7 +97,8 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
 
     def branch(self, adapter: str, ranks: torch.Tensor) -> torch.Tensor:
         """`s · B̂ f(ranks)`. The factor s meets the narrow side, which is cheaper than the wide one."""
-        return F.linear(self.between(adapter, ranks) * self.scaling[adapter], self.up_weight(adapter))
+        ranks = self.between(adapter, ranks) * self.scaling[adapter]
+        return self.using("B", adapter, lambda weight: F.linear(ranks, self.up_of(adapter, weight)))
 
     def combine(self, adapter: str, result: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
         """The output of the base layer plus the branch."""
@@ -90,14 +108,24 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
 
     def containers(self) -> dict[str, nn.Module]:
         """Empty containers, by name without prefix."""
-        core = {name: nn.ParameterDict() for name in self.core_names}
+        core = {name: Tensors() for name in self.core_names}
         return {"A": nn.ModuleDict(), "B": nn.ModuleDict(), **core, "dropout": nn.ModuleDict()}
 
     def own(self, name: str):
         """The container `<prefix><name>`, keyed by adapter."""
         return getattr(self, self.prefix + name)
 
+    def using(self, name: str, adapter: str, use: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """`use` of the weight of A or B."""
+        container = self.own(name)
+        return use(container(adapter)) if isinstance(container, Tensors) else container[adapter](use)
+
+    def up_weight(self, adapter: str) -> torch.Tensor:
+        """`B̂`, shape `(out, r)`."""
+        return self.using("B", adapter, lambda weight: self.up_of(adapter, weight))
+
     def weight_of(self, name: str, adapter: str) -> torch.Tensor:
+        """The parameter A, B or another tensor of the method itself; to compute with it, see `using`."""
         tensor = self.own(name)[adapter]
         return tensor.weight if isinstance(tensor, nn.Module) else tensor
 
@@ -149,7 +177,8 @@ class LowRankLayer(nn.Module, BaseTunerLayer):
         """
         if not self.is_linear(adapter):
             raise NotMergeableError(self.why_not_mergeable(adapter))
-        return self.between(adapter, self.weight_of("A", adapter).T).T, self.up_weight(adapter)
+        down = self.using("A", adapter, lambda weight: self.between(adapter, weight.T).T)
+        return down, self.up_weight(adapter)
 
     def why_not_mergeable(self, adapter: str) -> str:
         return f"{type(self).__name__}: the update of adapter {adapter!r} depends on its input and is no weight."

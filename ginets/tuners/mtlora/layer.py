@@ -55,7 +55,7 @@ class MTLoraLayer(LowRankLayer):
     def core(self, adapter: str) -> torch.Tensor:
         """T, square; block-diagonal where each slice has its own."""
         names, made_of = CORES[self.configs[adapter].structure]
-        core = made_of(*(self.own(name)[adapter] for name in names))
+        core = made_of(*(self.own(name)(adapter) for name in names))
         return core if core.dim() == 2 else torch.block_diag(*core)
 
     def between(self, adapter: str, ranks: torch.Tensor) -> torch.Tensor:
@@ -70,13 +70,13 @@ class MTLoraLinear(MTLoraLayer, LinearBranch):
         r, slices = self.r[adapter], self.slices[adapter]
         return (self.in_features, sum(slices) * r), (r, sum(slices) * (self.out_features // len(slices)))
 
-    def up_weight(self, adapter: str) -> torch.Tensor:
+    def up_of(self, adapter: str, weight: torch.Tensor) -> torch.Tensor:
         """B; for a fused module block-diagonal `(out, k·r)`, with zero rows for the slices that are not adapted."""
-        up, slices = self.weight_of("B", adapter), self.slices[adapter]
+        slices = self.slices[adapter]
         if len(slices) == 1:
-            return up
-        blocks = iter(up.chunk(sum(slices)))
-        nothing = up.new_empty(self.out_features // len(slices), 0)
+            return weight
+        blocks = iter(weight.chunk(sum(slices)))
+        nothing = weight.new_empty(self.out_features // len(slices), 0)
         return torch.block_diag(*(next(blocks) if adapted else nothing for adapted in slices))
 
 

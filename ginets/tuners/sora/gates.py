@@ -7,6 +7,8 @@ optimizer, after which the gates have no gradient left. An optimizer skips what 
 included, so nothing else moves a gate.
 """
 
+import warnings
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -19,6 +21,7 @@ from .layer import SoraLayer
 
 # steps that the gates of a group have done, kept in the group: the optimizer's state is in every checkpoint
 STEPS = "gate_steps"
+PEAK = "gate_peak"  # the learning rate of the group that goes with the full `gate_lr`
 
 
 def train_gates(model: nn.Module, optimizer: Optimizer) -> RemovableHandle:
@@ -46,6 +49,13 @@ def train_gates(model: nn.Module, optimizer: Optimizer) -> RemovableHandle:
     if known.isdisjoint(gates_of(layers)):
         raise ValueError("the optimizer has none of the model's gates; create it from the parameters of the model.")
 
+    if half := {str(gate.dtype) for gate in gates_of(layers) if gate.dtype.itemsize < 4}:
+        warnings.warn(
+            f"the gates of SoRA are in {', '.join(half)}, whose numbers near 1 lie further apart than a step goes; leave "
+            "`autocast_adapter_dtype` of get_peft_model on, so that they are float32.",
+            stacklevel=2,
+        )
+
     def hook(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
         if any(map(callable, (*args, *kwargs.values()))):
             raise ValueError("the gates of SoRA cannot be trained by an optimizer that steps with a closure.")
@@ -66,6 +76,8 @@ def step_gates(optimizer: Optimizer, gates: dict[nn.Parameter, SoraConfig]) -> N
     for group in optimizer.param_groups:
         ready = [gate for gate in group["params"] if gate in gates and gate.grad is not None]
         if ready and not overflow:
+            # schedulers note where they started, but for those that lower the rate by what happens; one cycle its peak
+            group.setdefault(PEAK, group.get("max_lr", group.get("initial_lr", group["lr"])))
             group[STEPS] = group.get(STEPS, 0) + 1
             for gate in ready:
                 rate, penalty = rates(gates[gate], group)
@@ -77,7 +89,7 @@ def step_gates(optimizer: Optimizer, gates: dict[nn.Parameter, SoraConfig]) -> N
 
 def rates(config: SoraConfig, group: dict) -> tuple[float, float]:
     """η and λ of the current step."""
-    rate, start = float(group["lr"]), float(group.get("initial_lr", group["lr"]))
+    rate, peak = float(group["lr"]), float(group[PEAK])
     if config.gate_lr is not None:
-        rate = config.gate_lr * (rate / start if start else 1.0)
+        rate = config.gate_lr * (rate / peak if peak else 1.0)
     return rate, config.sparse_lambda * min(1.0, group[STEPS] / max(1, config.lambda_warmup))

@@ -23,7 +23,7 @@ class SoraLayer(LowRankLayer):
         self.own("gate")[adapter] = nn.Parameter(START[config.init_gate](self.r[adapter]))
 
     def between(self, adapter: str, ranks: torch.Tensor) -> torch.Tensor:
-        return ranks * self.own("gate")[adapter].to(ranks.dtype)
+        return ranks * self.own("gate")(adapter).to(ranks.dtype)
 
     def prune(self, adapter: str) -> int:
         """Remove the ranks whose gate is zero and return how many are left; the factor s stays.
@@ -32,11 +32,13 @@ class SoraLayer(LowRankLayer):
         """
         keep = self.own("gate")[adapter].nonzero().flatten().tolist() or [0]
         for name, axis in (("A", 0), ("B", 1), ("gate", 0)):
-            tensor = self.weight_of(name, adapter)
-            tensor.data = tensor.data.index_select(axis, torch.tensor(keep, device=tensor.device))
-            tensor.grad = None
-            if isinstance(module := self.own(name)[adapter], nn.Linear):
-                module.out_features, module.in_features = tensor.shape
+            tensor, module = self.weight_of(name, adapter), self.own(name)[adapter]
+            kept = tensor.detach().index_select(axis, torch.tensor(keep, device=tensor.device))
+            kept = nn.Parameter(kept, tensor.requires_grad)  # a new one: the graph of an earlier output holds the old
+            if isinstance(module, nn.Linear):
+                module.weight, (module.out_features, module.in_features) = kept, kept.shape
+            else:
+                self.own(name)[adapter] = kept
         left = len(keep) / self.r[adapter]
         self.alpha[adapter] *= math.sqrt(left) if self.configs[adapter].use_rslora else left
         self.r[adapter] = len(keep)
