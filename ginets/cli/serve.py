@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from typer import Argument, Option
 
 from ..extras import require
-from ..serve.limits import Limits
+from ..serve.limits import LOOPBACK, Limits
 from .decoding import Dtype
 
 
@@ -18,7 +18,6 @@ ginets serve runs/mrpc                                       # then open http://
 ginets serve mrpc=runs/mrpc squad=runs/squad chat=my-llama   # several models, under names
 ginets serve bert=my-bert --adapter one=runs/a --adapter two=runs/b
 """
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 KEY = "GINETS_API_KEY"
 
 
@@ -100,12 +99,20 @@ def run(options: SimpleNamespace) -> None:
     from ..serve.app import create_app
     from ..serve.log import log_json
     from ..serve.opening import open_model, read_names
-    from ..serve.server import serve
+    from ..serve.server import listen, serve
     from ..serve.service import Service
     from ..serve.writing import Writing
 
-    limits = Limits(**{each.name: getattr(options, f"max_{each.name}") for each in fields(Limits)})
+    try:
+        limits = Limits(**{each.name: getattr(options, f"max_{each.name}") for each in fields(Limits)})
+    except ValueError as error:  # it begins with the name
+        name, _, rest = str(error).partition(" ")
+        raise ValueError(f"--max-{name.replace('_', '-')} {rest}") from error
     check(options)
+    try:  # it is taken once the models are there, minutes later
+        listen(options.host, options.port).close()
+    except OSError as error:
+        raise ValueError(f"--host {options.host} --port {options.port}: {error.strerror or error}.") from error
     key = read_key(options.api_key_file)
     names = read_names(options.models, options.adapter)
     log_json(options.log_texts)

@@ -116,6 +116,7 @@ class Windows:
         self.tokenizer, self.template = tokenizer, PairTemplate.of(tokenizer)
         self.doc_stride, self.labels, self.characters = doc_stride, labels, characters
         self.room = max_seq_length - self.template.special
+        self.question_room = self.room - doc_stride
         if not 0 <= doc_stride < self.room - 1:
             raise DataError(
                 f"doc_stride is {doc_stride} and max_seq_length {max_seq_length}; doc_stride must be at least 0 and "
@@ -176,11 +177,14 @@ class Windows:
 
     def _fitting(self, question: list[int], context: int) -> np.ndarray:
         """Ids of a question, cut if its context (of so many tokens) has to be cut and too little room is left for it."""
-        limit = self.room - self.doc_stride
-        if len(question) >= limit and len(question) + context > self.room:
+        if self.cuts(len(question), context):
             self.cut_questions += 1
-            question = question[: limit // 2]
+            question = question[: self.question_room // 2]
         return np.array(question, np.int32)
+
+    def cuts(self, question: int, context: int) -> bool:
+        """Whether a question of so many tokens is cut in front of a context of so many."""
+        return question >= self.question_room and question + context > self.room
 
     def _tokenized(self, texts: Sequence[str]) -> list[Context]:
         """The contexts of a batch; tokenises those that are new."""

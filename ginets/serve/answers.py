@@ -41,13 +41,17 @@ class Answers(Served):
 
     def check(self, question: str, context: str) -> None:
         """Raises `RequestError`: a text is empty or too long. Contexts longer than the model are read in windows."""
+        counts = []
         for place, text in (("question", question), ("context", context)):
             if not text.strip():
                 raise RequestError(400, f"{place} is empty.", "empty", place)
-            count = len(self.reader(text, add_special_tokens=False, verbose=False)["input_ids"])
-            if count > self.limits.input_tokens:
-                message = f"{place} has {count} tokens, at most {self.limits.input_tokens} are taken."
+            counts.append(len(self.reader(text, add_special_tokens=False, verbose=False)["input_ids"]))
+            if counts[-1] > self.limits.input_tokens:
+                message = f"{place} has {counts[-1]} tokens, at most {self.limits.input_tokens} are taken."
                 raise RequestError(400, message, "context_length_exceeded", place)
+        if self.windows.cuts(*counts):
+            message = f"question has {counts[0]} tokens; with this context fewer than {self.windows.question_room} are taken."
+            raise RequestError(400, message, "context_length_exceeded", "question")
 
     def read(self, question: str, context: str, adapter: str | None, **options) -> Question:
         datasets = require("datasets", extra="serve")

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -13,14 +13,15 @@ from starlette.exceptions import HTTPException
 
 from . import schemas
 from .batcher import Job
-from .guard import LOOPBACK, Guard, error_response
-from .limits import RequestError
+from .guard import Guard, error_response
+from .limits import LOOPBACK, RequestError
 from .openai import add_openai
 from .service import Service
 
 
 logger = logging.getLogger(__name__)
 
+KINDS = ("body", "str", schemas.Pair.__name__)  # in the place of an error: no fields
 STATUSES = (400, 401, 404, 408, 413, 422, 429, 500, 503, 504)
 ERRORS = {status: {"model": schemas.ErrorBody} for status in STATUSES}
 DESCRIPTION = "Models of ginets and transformers over HTTP. Errors have the form of OpenAI's API."
@@ -37,8 +38,9 @@ def create_app(service: Service, hosts: Iterable[str] = LOOPBACK, key: str | Non
         service.close()
 
     app = FastAPI(
-        title="ginets", version=version("ginets"), description=DESCRIPTION, lifespan=lifespan, responses=ERRORS
-    )
+        title="ginets", version=version("ginets"), description=DESCRIPTION, lifespan=lifespan, responses=ERRORS,
+        redoc_url=None,
+    )  # fmt: skip
     app.state.service = service
     add_handlers(app)
     add_state(app, service)
@@ -74,12 +76,21 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        """The first thing that is wrong: where and what, without what was sent."""
-        first = error.errors()[0]
-        field = ".".join(str(part)[:60] for part in first["loc"] if part != "body")
-        field = field.encode("utf-8", "replace").decode()
-        message = f"{field or 'body'}: {first['msg']}"
-        return error_response(RequestError(422, message, first["type"], field or None))
+        """What is wrong, and where, without what was sent."""
+        field, found = worst(error.errors())
+        return error_response(RequestError(422, f"{field or 'body'}: {found['msg']}", found["type"], field or None))
+
+
+def worst(errors: Sequence[dict]) -> tuple[str, dict]:
+    """The field at fault and pydantic's word on it.
+
+    Where a field may be of several kinds there is an error for each of them: the one of the kind that was meant goes
+    deepest, or finds fault with more than the kind.
+    """
+    paths = [[part for part in error["loc"] if part not in KINDS and "[" not in str(part)] for error in errors]
+    at = max(range(len(errors)), key=lambda at: (len(paths[at]), not errors[at]["type"].endswith("_type")))
+    field = ".".join(str(part)[:60] for part in paths[at])
+    return field.encode("utf-8", "replace").decode(), errors[at]
 
 
 def add_state(app: FastAPI, service: Service) -> None:
@@ -111,14 +122,15 @@ def add_encoders(app: FastAPI, service: Service) -> None:
             message = f"inputs has {len(inputs)} texts; at most {service.limits.inputs} are taken."
             raise RequestError(400, message, "too_many_inputs", "inputs")
         texts = [(one, None) if isinstance(one, str) else (one.text, one.text_pair) for one in inputs]
-        rows = [
-            await service.read(served, served.read, *pair, asked.truncate, adapter, f"inputs[{at}]" if several else "inputs", **options)
-            for at, pair in enumerate(texts)
-        ]  # fmt: skip
-        note(request, served.name, adapter, sum(row.length for row in rows), texts)
-        maps = await service.attention(served, texts, adapter) if asked.attention else None
-        jobs = [Job(served.run, row, served.key(adapter), 1, row.length) for row in rows]
-        results = await service.run(served, jobs)
+        async with service.in_time():
+            rows = [
+                await service.read(served, served.read, *pair, asked.truncate, adapter, f"inputs[{at}]" if several else "inputs", **options)
+                for at, pair in enumerate(texts)
+            ]  # fmt: skip
+            note(request, served.name, adapter, sum(row.length for row in rows), texts)
+            maps = await service.attention(served, texts, adapter) if asked.attention else None
+            jobs = [Job(served.run, row, served.key(adapter), 1, row.length) for row in rows]
+            results = await service.run(served, jobs)
         if maps:
             results = [result | {"attention": found} for result, found in zip(results, maps, strict=True)]
         return {"model": name_of(asked, served), "results": results}
@@ -148,17 +160,18 @@ def add_encoders(app: FastAPI, service: Service) -> None:
     async def answer(request: Request, asked: schemas.AnswerRequest) -> schemas.Answer:
         """The piece of a context, of any length up to the limit, that answers a question."""
         served, adapter = service.find(asked.model, "QuestionAnswering")
-        await service.read(served, served.check, asked.question, asked.context)
-        question = await service.read(
-            served, served.read, asked.question, asked.context, adapter,
-            max_answer_length=asked.max_answer_length, no_answer=asked.no_answer,
-        )  # fmt: skip
-        lengths = [row.length for row in question.rows]
-        note(request, served.name, adapter, sum(lengths), (asked.question, asked.context))
-        texts = [(asked.question, asked.context)]
-        maps = await service.attention(served, texts, adapter) if asked.attention else [None]
-        job = Job(served.run, question, served.key(adapter), len(lengths), max(lengths))
-        (found,) = await service.run(served, [job])
+        async with service.in_time():
+            await service.read(served, served.check, asked.question, asked.context)
+            question = await service.read(
+                served, served.read, asked.question, asked.context, adapter,
+                max_answer_length=asked.max_answer_length, no_answer=asked.no_answer,
+            )  # fmt: skip
+            lengths = [row.length for row in question.rows]
+            note(request, served.name, adapter, sum(lengths), (asked.question, asked.context))
+            texts = [(asked.question, asked.context)]
+            maps = await service.attention(served, texts, adapter) if asked.attention else [None]
+            job = Job(served.run, question, served.key(adapter), len(lengths), max(lengths))
+            (found,) = await service.run(served, [job])
         found["alternatives"] = found["alternatives"][: asked.top_k - 1]
         return found | {"model": name_of(asked, served), "attention": maps[0]}
 

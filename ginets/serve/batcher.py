@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import inf
 
 import torch
 
@@ -23,7 +24,8 @@ class Job:
         work: what `call` is given.
         key: only jobs of equal `call` and `key` go together.
         rows: that the model is given.
-        length: of the longest row in tokens, new ones included.
+        length: tokens of the longest row that the model is given.
+        new: tokens at most that it writes to each.
     """
 
     call: Callable[[list], list]
@@ -31,6 +33,7 @@ class Job:
     key: Hashable = None
     rows: int = 1
     length: int = 1
+    new: int = 0
     future: asyncio.Future = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     since: float = field(default_factory=time.perf_counter)
 
@@ -40,14 +43,20 @@ class Batcher:
 
     Args:
         max_rows, max_tokens: of a batch; one job is always taken.
+        max_length: tokens of a row, padding and new ones included; each job alone has no more.
         observe: is told `(jobs, rows, seconds)` of each batch.
         threads: of torch, for this model.
     """
 
     def __init__(
-        self, max_rows: int, max_tokens: int, observe: Callable = lambda *_: None, threads: int | None = None
+        self,
+        max_rows: int,
+        max_tokens: int,
+        max_length: float = inf,
+        observe: Callable = lambda *_: None,
+        threads: int | None = None,
     ):
-        self.max_rows, self.max_tokens, self.observe = max_rows, max_tokens, observe
+        self.max_rows, self.max_tokens, self.max_length, self.observe = max_rows, max_tokens, max_length, observe
         self.waiting: deque[Job] = deque()
         self.thread = ThreadPoolExecutor(1, "model", *((torch.set_num_threads, (threads,)) if threads else ()))
         self.runner: asyncio.Task | None = None
@@ -85,16 +94,17 @@ class Batcher:
         """The oldest job and others that may go with it, in their order."""
         batch: list[Job] = []
         left: deque[Job] = deque()
-        rows = longest = 0
+        rows = longest = most = 0  # every row is padded to the longest, and goes on until the last has ended
         for job in self.waiting:
             if job.future.done():  # nobody waits for it any more
                 continue
             first = batch[0] if batch else job
+            length = max(longest, job.length) + max(most, job.new)
             fits = (job.call, job.key) == (first.call, first.key) and rows + job.rows <= self.max_rows
-            fits = fits and (rows + job.rows) * max(longest, job.length) <= self.max_tokens
+            fits = fits and length <= self.max_length and (rows + job.rows) * length <= self.max_tokens
             if fits or not batch:
                 batch.append(job)
-                rows, longest = rows + job.rows, max(longest, job.length)
+                rows, longest, most = rows + job.rows, max(longest, job.length), max(most, job.new)
             else:
                 left.append(job)
         self.waiting = left

@@ -78,6 +78,8 @@ class Served:
         """Why texts must not be batched, if so."""
         if getattr(self.config, "inhibition_scope", "token") == "batch" and self.config.inhibited_sides:
             return "its gates take the maximum over the batch (inhibition_scope 'batch'), so texts would change each other"
+        if "longrope" in rope_types(self.config):  # "dynamic" does so beyond its positions, which are kept to here
+            return "its rotary frequencies change with the longest text of a batch (rope_type 'longrope')"
         if self.head != "CausalLM" and (self.tokenizer.pad_token_id is None or self.config.pad_token_id is None):
             return "tokenizer or config names no padding token"
         return None
@@ -179,3 +181,10 @@ class Served:
 
 
 OUTPUTS = ("logits", "start_logits", "end_logits")
+
+
+def rope_types(config: PreTrainedConfig) -> set[str]:
+    """How the model computes rotary positions: one way, or one for each kind of its layers."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    kinds = [parameters, *(each for each in parameters.values() if isinstance(each, dict))]
+    return {each["rope_type"] for each in kinds if each.get("rope_type")}

@@ -19,7 +19,6 @@ from .service import Service
 logger = logging.getLogger(__name__)
 
 OPEN = ("/health", "/ready")  # need no key: they say nothing but a state
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def error_response(error: RequestError) -> JSONResponse:

@@ -4,6 +4,9 @@ from dataclasses import dataclass, fields
 from math import inf
 
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")  # this machine, which no other can reach
+
+
 @dataclass(frozen=True)
 class Limits:
     """Args:

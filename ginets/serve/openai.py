@@ -4,8 +4,10 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -15,6 +17,9 @@ from .limits import RequestError
 from .service import Service
 from .text import TextFeed
 from .writing import Prompt, Writing
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,14 +55,21 @@ CHAT = Form(
 def add_openai(app: FastAPI, service: Service) -> None:
     created = int(time.time())
 
+    def about(name: str) -> dict:
+        head = service.models[name.partition(":")[0]].head
+        return {"id": name, "object": "model", "created": created, "owned_by": "ginets", "head": head}
+
     @app.get("/v1/models", tags=["state"])
     async def models() -> dict:
         """Names for the field `model`."""
-        data = [
-            {"id": name, "object": "model", "created": created, "owned_by": "ginets", "head": service.models[name.partition(":")[0]].head}
-            for name in service.names()
-        ]  # fmt: skip
-        return {"object": "list", "data": data}
+        return {"object": "list", "data": [about(name) for name in service.names()]}
+
+    @app.get("/v1/models/{name}", tags=["state"])
+    async def model(name: str) -> dict:
+        """One of them."""
+        if name not in service.names():
+            raise service.unknown(name)
+        return about(name)
 
     @app.post("/v1/completions", tags=["language models"])
     async def completions(request: Request, asked: schemas.CompletionRequest):
@@ -69,23 +81,27 @@ def add_openai(app: FastAPI, service: Service) -> None:
             raise RequestError(400, message, "too_many_inputs", "prompt")
         if asked.attention and asked.stream:
             raise RequestError(400, "attention is not given in a stream.", "no_attention", "attention")
-        ids = [await service.read(served, served.text_ids, text, "prompt") for text in texts]
-        talk = Talk(service, served, adapter, asked, ids, asked.max_tokens, COMPLETION, request)
-        maps = await service.attention(served, [(text, None) for text in texts], adapter) if asked.attention else None
         if service.log_texts:
             request.state.fields["texts"] = texts
-        return await talk.answer(maps)
+        async with service.in_time():
+            ids = [await service.read(served, served.text_ids, text, "prompt") for text in texts]
+            talk = Talk(service, served, adapter, asked, ids, asked.max_tokens, COMPLETION, request)
+            maps = (
+                await service.attention(served, [(text, None) for text in texts], adapter) if asked.attention else None
+            )
+            return await talk.answer(maps)
 
     @app.post("/v1/chat/completions", tags=["language models"])
     async def chat(request: Request, asked: schemas.ChatRequest):
         """What the model answers in a conversation."""
         served, adapter = service.find(asked.model, "CausalLM")
         messages = [(message.role, message.text()) for message in asked.messages]
-        ids = await service.read(served, served.chat_ids, messages)
         limit = asked.max_completion_tokens if asked.max_tokens is None else asked.max_tokens
         if service.log_texts:
             request.state.fields["texts"] = messages
-        return await Talk(service, served, adapter, asked, [ids], limit, CHAT, request).answer()
+        async with service.in_time():
+            ids = await service.read(served, served.chat_ids, messages)
+            return await Talk(service, served, adapter, asked, [ids], limit, CHAT, request).answer()
 
 
 class Talk:
@@ -115,12 +131,11 @@ class Talk:
         }
         stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
         place = "messages" if form is CHAT else "prompt"
-        self.prompts: list[Prompt] = [
-            served.prompt(
-                each, adapter, max_tokens, asked.temperature, asked.top_p, asked.seed, stop, self.sink(at), place
-            )
-            for at, each in enumerate(ids)
-        ]
+        read = partial(
+            served.prompt, adapter=adapter, max_tokens=max_tokens, temperature=asked.temperature, top_p=asked.top_p,
+            seed=asked.seed, stop=stop, place=place, goes_on=form is COMPLETION,
+        )  # fmt: skip
+        self.prompts: list[Prompt] = [read(each, sink=self.sink(at)) for at, each in enumerate(ids)]
         request.state.fields |= {"model": served.name, "adapter": adapter, "tokens": sum(map(len, ids))}
 
     def sink(self, at: int) -> Callable[[str], None] | None:
@@ -135,7 +150,7 @@ class Talk:
             return StreamingResponse(
                 self.stream(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"}
             )
-        feeds = await self.service.write(self.served, self.prompts)
+        feeds = await while_asked(self.request, self.service.write(self.served, self.prompts))
         choices = [
             {"index": at, **self.form.choice(feed.text), "finish_reason": feed.finish_reason, "logprobs": None}
             for at, feed in enumerate(feeds)
@@ -176,3 +191,27 @@ class Talk:
     def event(self, at: int, text: str | None, reason: str | None = None) -> str:
         choice = {"index": at, **self.form.piece(text), "finish_reason": reason, "logprobs": None}
         return f"data: {json.dumps({**self.head, 'object': self.form.streamed, 'choices': [choice]})}\n\n"
+
+
+async def while_asked(request: Request, work: Awaitable[T]) -> T:
+    """The result of `work`, which is cancelled if the client goes away.
+
+    Raises:
+        RequestError: 499, it did; nobody reads this but the log.
+    """
+    tasks = [asyncio.ensure_future(work), asyncio.ensure_future(gone(request))]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not tasks[0].done():
+            raise RequestError(499, "the client has gone.", "gone")
+        return tasks[0].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def gone(request: Request) -> None:
+    """Ends when the client goes away; the body has been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,8 +1,9 @@
 """What requests and answers look like."""
 
+from itertools import islice
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 def whole(text: str) -> str:
@@ -16,17 +17,33 @@ Text = Annotated[str, AfterValidator(whole)]
 
 
 MESSAGES = 512  # of a conversation: to write it as in training takes time that grows with their square
+SEVERAL = Field(min_length=1, fail_fast=True)  # the first wrong one of a long list is enough
 
 
-class Request(BaseModel):
-    """Unknown fields are refused: a misspelt one would be ignored without a word."""
+class Given(BaseModel):
+    """What a request is made of. Unknown fields are refused: a misspelt one would be ignored without a word.
+
+    A field that is null is one that is not given, as for the clients of OpenAI's API.
+    """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def known(cls, given: object) -> object:
+        """Of unknown fields the first is kept, to be refused: there may be a hundred thousand."""
+        if not isinstance(given, dict):
+            return given
+        fields = {name: given[name] for name in cls.model_fields if given.get(name) is not None}
+        unknown = (name for name, value in given.items() if name not in cls.model_fields and value is not None)
+        return fields | {name: given[name] for name in islice(unknown, 1)}
+
+
+class Request(Given):
     model: Text | None = Field(None, description="NAME or NAME:ADAPTER; may be left out where one model is served")
 
 
-class Pair(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class Pair(Given):
     text: Text
     text_pair: Text | None = None
 
@@ -36,9 +53,7 @@ MAPS = Field(False, description="also return tokens and, per layer, the mean of 
 
 
 class TextsRequest(Request):
-    inputs: Input | Annotated[list[Input], Field(min_length=1)] = Field(
-        description="a text, a pair, or a list of them"
-    )
+    inputs: Input | Annotated[list[Input], SEVERAL] = Field(description="a text, a pair, or a list of them")
     truncate: bool = Field(False, description="cut what is too long instead of refusing it")
     attention: bool = MAPS
 
@@ -135,7 +150,7 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Given):
     include_usage: bool = False
     include_obfuscation: bool | None = None
 
@@ -146,7 +161,7 @@ class WriteRequest(Request):
     temperature: float = Field(1.0, ge=0, le=2, description="0: greedy")
     top_p: float = Field(1.0, gt=0, le=1)
     seed: int | None = Field(None, ge=0, lt=2**63)
-    stop: Text | Annotated[list[Text], Field(max_length=4)] | None = None
+    stop: Text | Annotated[list[Text], Field(max_length=4, fail_fast=True)] | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
     n: Literal[1] = 1
@@ -156,20 +171,19 @@ class WriteRequest(Request):
 
 
 class CompletionRequest(WriteRequest):
-    prompt: Text | Annotated[list[Text], Field(min_length=1)]
+    prompt: Text | Annotated[list[Text], SEVERAL]
     max_tokens: int = Field(16, ge=1)
     attention: bool = MAPS
 
 
-class Part(BaseModel):
+class Part(Given):
     type: Literal["text"]
     text: Text
 
 
-class Message(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class Message(Given):
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[Part]
+    content: Text | Annotated[list[Part], SEVERAL]
     name: str | None = None
 
     def text(self) -> str:
@@ -177,6 +191,7 @@ class Message(BaseModel):
 
 
 class ChatRequest(WriteRequest):
-    messages: list[Message] = Field(min_length=1, max_length=MESSAGES)
+    messages: list[Message] = Field(min_length=1, max_length=MESSAGES, fail_fast=True)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: Literal[False] = False

@@ -59,6 +59,12 @@ class Server(uvicorn.Server):
         await super().serve(sockets)
 
 
+def listen(host: str, port: int, backlog: int | None = None) -> socket.socket:
+    """Raises `OSError`: the address cannot be used."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=backlog)
+
+
 def serve(app: FastAPI, host: str, port: int, drain_seconds: float = 1.0) -> None:
     """Answer until a signal ends the process.
 
@@ -70,8 +76,7 @@ def serve(app: FastAPI, host: str, port: int, drain_seconds: float = 1.0) -> Non
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=longest
     )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family, backlog=config.backlog) as listening:
+    with listen(host, port, config.backlog) as listening:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listening.getsockname()[1]}"
         logger.info("listening", extra={"fields": {"url": url, "docs": f"{url}/docs"}})

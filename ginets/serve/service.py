@@ -4,8 +4,9 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from .batcher import Batcher, Job
@@ -41,7 +42,7 @@ class Service:
         self.batchers, self.readers = {}, {}
         for name, model in self.models.items():
             observe = functools.partial(self.observe, name)
-            self.batchers[name] = Batcher(model.max_rows, limits.batch_tokens, observe, threads)
+            self.batchers[name] = Batcher(model.max_rows, limits.batch_tokens, model.positions, observe, threads)
             self.readers[name] = ThreadPoolExecutor(1, "reader")  # one, for the sake of the tokenizer
 
     def observe(self, name: str, jobs: Sequence[Job], rows: int, seconds: float) -> None:
@@ -67,8 +68,7 @@ class Service:
             name = next(iter(self.models))
         model, colon, adapter = name.partition(":")
         if model not in self.models:
-            message = f"there is no model {name[:80]!r}; choose from {', '.join(self.names())}."
-            raise RequestError(404, message, "model_not_found", "model")
+            raise self.unknown(name)
         served = self.models[model]
         chosen = served.chosen(adapter if colon else None)
         if served.head != head:
@@ -76,20 +76,30 @@ class Service:
             raise RequestError(400, message, "wrong_head", "model")
         return served, chosen
 
+    def unknown(self, name: str) -> RequestError:
+        message = f"there is no model {name[:80]!r}; choose from {', '.join(self.names())}."
+        return RequestError(404, message, "model_not_found", "model")
+
     async def read(self, served: Served, call: Callable[..., T], *args, **kwargs) -> T:
         """`call` in the one thread that may use the tokenizer."""
         job = functools.partial(call, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self.readers[served.name], job)
 
     async def run(self, served: Served, jobs: Sequence[Job]) -> list:
-        """The results of jobs.
+        """The results of jobs, in time."""
+        async with self.in_time():
+            return await self.batchers[served.name].submit(jobs)
+
+    @asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """What is awaited in here ends within the time that an answer may take.
 
         Raises:
-            RequestError: 504, it took too long.
+            RequestError: 504, it did not.
         """
         try:
             async with asyncio.timeout(self.limits.seconds):
-                return await self.batchers[served.name].submit(jobs)
+                yield
         except TimeoutError as error:
             message = (
                 f"no answer within {self.limits.seconds:g} seconds; ask for less, or again when there is less to do."
@@ -124,7 +134,17 @@ class Service:
         """The finished feeds of prompts; if nobody waits any more, those that are being written end early."""
         self.count(served, sum(len(each.ids) for each in prompts), "read")
         try:
-            jobs = [Job(served.run, each, (served.key(each.adapter), each.way), 1, each.length) for each in prompts]
+            jobs = [
+                Job(
+                    served.run,
+                    each,
+                    (served.key(each.adapter), each.way),
+                    1,
+                    len(each.ids),
+                    each.decoding.max_new_tokens,
+                )
+                for each in prompts
+            ]
             return await self.run(served, jobs)
         finally:
             for each in prompts:

@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 from transformers import PreTrainedTokenizerBase
 
 
+CONTEXT = 4  # tokens that the next ones are decoded with: those of a character
+
+
 class TextFeed:
     """Takes tokens one at a time until the answer is finished.
 
@@ -13,6 +16,7 @@ class TextFeed:
         end_ids: tokens that end the answer.
         stop: strings that end it; neither they nor what follows is given out.
         sink: is told each piece of text; together they are `text`.
+        before: tokens that the text stands behind. A tokenizer may drop the blank that a text begins with.
 
     Attributes:
         count: tokens taken, the end token included.
@@ -26,12 +30,13 @@ class TextFeed:
         end_ids: set[int],
         stop: Sequence[str] = (),
         sink: Callable[[str], None] | None = None,
+        before: Sequence[int] = (),
     ):
         self.tokenizer, self.limit, self.end_ids, self.sink = tokenizer, limit, end_ids, sink
         self.stop = [each for each in stop if each]
         self.held = max(map(len, self.stop), default=1) - 1  # characters that may be the begin of a stop string
-        self.ids: list[int] = []
-        self.known = self.shown = 0  # tokens before which text is settled; and up to which it is decoded
+        self.ids = list(before[-CONTEXT:])
+        self.known, self.shown = 0, len(self.ids)  # tokens before which text is settled; and up to which it is decoded
         self.text = self.pending = ""
         self.count = 0
         self.finish_reason: str | None = None

@@ -44,10 +44,6 @@ class Prompt:
     cancelled: bool = field(default=False)
 
     @property
-    def length(self) -> int:
-        return len(self.ids) + self.decoding.max_new_tokens
-
-    @property
     def way(self) -> Hashable:
         """How tokens are chosen, but for their number. Draws of a seed depend on the batch, so those stay alone."""
         return self if self.seed is not None else replace(self.decoding, max_new_tokens=1)
@@ -109,8 +105,13 @@ class Writing(Served):
         stop: Sequence[str],
         sink: Callable[[str], None] | None,
         place: str,
+        goes_on: bool = False,
     ) -> Prompt:
-        """Raises `RequestError`: prompt and answer are longer than the model, or the server, allows."""
+        """`goes_on`: the answer is put behind the text of the prompt, with the blank between them, if there is one.
+
+        Raises:
+            RequestError: prompt and answer are longer than the model, or the server, allows.
+        """
         if len(ids) > self.max_length:
             message = f"{place} has {len(ids)} tokens, at most {self.max_length} are taken."
             raise RequestError(400, message, "context_length_exceeded", place)
@@ -125,7 +126,7 @@ class Writing(Served):
         settings = {"temperature": temperature, "top_p": top_p}
         # what is less than a `Decoding` takes differs in nothing from the least that it does
         drawn = {name: max(value, RANGES[name][0]) for name, value in settings.items()} if temperature > 0 else {}
-        feed = TextFeed(self.tokenizer, wanted, self.end_ids, stop, sink)
+        feed = TextFeed(self.tokenizer, wanted, self.end_ids, stop, sink, before=ids if goes_on else ())
         return Prompt(ids, Decoding(wanted, sample=bool(drawn), **drawn), adapter, feed, seed if drawn else None)
 
     # ------------------------------------------------------------------ in the model's thread

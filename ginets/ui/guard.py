@@ -29,7 +29,8 @@ class PageGuard:
 
     Args:
         hosts: names under which the page may be asked; None: any. A page elsewhere whose name was pointed at this
-            machine (DNS rebinding) sends its own name, and one that posts here from a browser its own origin.
+            machine (DNS rebinding) sends its own name, and one that posts here from a browser its own origin, which
+            differs at least in the port.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] | None):
@@ -47,8 +48,16 @@ class PageGuard:
             if host_of(headers.get("host", "")) not in self.hosts:
                 return "This page is not asked under that Host."
             origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).hostname not in self.hosts:
+            if origin is not None and not self.is_own(origin, headers["host"]):
                 return "This page is not asked from other pages."
         if any(scope["path"].removeprefix("/gradio_api").startswith(each) for each in FILES):
             return "This page reads and writes no files."
         return None
+
+    def is_own(self, origin: str, host: str) -> bool:
+        """Whether a page of this server posts: under one of its names, at the port that it is asked at."""
+        try:
+            page, server = urlsplit(origin), urlsplit(f"//{host.strip()}")
+            return page.hostname in self.hosts and page.port == server.port
+        except ValueError:  # a port that is no number
+            return False

@@ -6,9 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ..extras import require
-
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+from ..serve.limits import LOOPBACK
 
 
 @contextmanager

@@ -18,18 +18,18 @@ from tests.serve.conftest import open_client
 from tests.serve.models import TEXTS, alone, make_adapter, make_encoder, served
 
 
-def batches_of(jobs: list[tuple], max_rows: int = 4, max_tokens: int = 100) -> list[list]:
-    """`(name, key, rows, length)` that wait together → names of each batch."""
+def batches_of(jobs: list[tuple], max_rows: int = 4, max_tokens: int = 100, max_length: int = 70) -> list[list]:
+    """`(name, key, rows, length)`, perhaps with `new`, that wait together → names of each batch."""
     seen = []
 
     async def run():
-        batcher = Batcher(max_rows, max_tokens)
+        batcher = Batcher(max_rows, max_tokens, max_length)
 
         def call(works):
             seen.append(works)
             return works
 
-        await batcher.submit([Job(call, name, key, rows, length) for name, key, rows, length in jobs])
+        await batcher.submit([Job(call, *job) for job in jobs])
         batcher.close()
 
     asyncio.run(run())
@@ -42,6 +42,8 @@ def batches_of(jobs: list[tuple], max_rows: int = 4, max_tokens: int = 100) -> l
     ([(0, None, 1, 60), (1, None, 1, 60), (2, None, 1, 10)], [[0], [1], [2]]),  # 2 × 60 > 100, padding counts
     ([(0, None, 9, 500), (1, None, 1, 5)], [[0], [1]]),  # one is always taken
     ([(0, None, 3, 5), (1, None, 3, 5), (2, None, 1, 5)], [[0, 2], [1]]),
+    ([(0, None, 1, 40, 2), (1, None, 1, 2, 9), (2, None, 1, 2, 8)], [[0, 1], [2]]),  # rows of 40 + 9: 98, 147 tokens
+    ([(0, None, 1, 40, 2), (1, None, 1, 2, 31), (2, None, 1, 2, 8)], [[0, 2], [1]]),  # 40 + 31 > 70 positions
 ])  # fmt: skip
 def test_what_goes_together(jobs, expected):
     assert batches_of(jobs) == expected

@@ -131,3 +131,13 @@ def test_no_answer(client):
     assert all(each["answer"] for each in ask(client, "/v1/answer", **body)["alternatives"])
     found = ask(client, "/v1/answer", **body, no_answer=True)
     assert [found["answer"], *(each["answer"] for each in found["alternatives"])].count("") == 1
+
+
+def test_a_question_is_not_cut(client):
+    """As it would be in training, where its context has to be cut and no room is left for it."""
+    body = {"model": "qa", "question": "was it good " * 7, "context": "a film " * 20}
+    answer = client.post("/v1/answer", json=body)
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "question"
+    assert "question has 21 tokens; with this context fewer than 21 are taken" in answer.json()["error"]["message"]
+    assert client.post("/v1/answer", json=body | {"context": "a film"}).status_code == 200
+    assert client.post("/v1/answer", json=body | {"question": "was it good"}).status_code == 200

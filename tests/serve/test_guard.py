@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from ginets.serve import app
+from ginets.serve.app import worst
 from ginets.serve.limits import Limits
 from ginets.serve.log import JsonLines
 from tests.serve.conftest import open_client
@@ -50,6 +52,42 @@ def test_codes(small):
     assert "classify" in refused(small.post("/v1/completions", json={"prompt": "a"}), 400)["message"]
     refused(small.get("/nothing"), 404)
     refused(small.get(CLASSIFY), 405)
+
+
+@pytest.mark.parametrize(("body", "param", "says"), [
+    ({"inputs": []}, "inputs", "at least 1 item"), ({"inputs": ["a", 1]}, "inputs.1", "string"),
+    ({"inputs": {"text": 1}}, "inputs.text", "string"), ({"inputs": {"text": "a", "more": 1}}, "inputs.more", "Extra"),
+    ({"inputs": "a", "attention": "no way"}, "attention", "boolean"), ({}, "inputs", "required"),
+    ({"inputs": "a", "trunc": True}, "trunc", "Extra"),
+])  # fmt: skip
+def test_the_field_at_fault_is_named(small, body, param, says):
+    error = refused(small.post(CLASSIFY, json=body), 422)
+    assert error["param"] == param and error["message"].startswith(f"{param}: ") and says in error["message"]
+
+
+@pytest.mark.parametrize(("path", "body"), [
+    (CLASSIFY, {"inputs": [1] * 100_000}), (CLASSIFY, {"inputs": [{}] * 100_000}),
+    (CLASSIFY, {"inputs": "a", **{f"f{at}": at for at in range(60_000)}}),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": [{}] * 100_000}]}),
+])  # fmt: skip
+def test_of_a_hundred_thousand_faults_one_is_looked_for(client, monkeypatch, path, body):
+    """Or everybody else would wait while they are listed."""
+    counts = []
+    monkeypatch.setattr(app, "worst", lambda errors: (counts.append(len(errors)), worst(errors))[1])
+    refused(client.post(path, json=body | {"model": "cls"}), 422)
+    assert counts and counts[0] < 10
+
+
+def test_reading_has_to_be_in_time(zoo):
+    """Behind texts that take long to be tokenised as well: there is one thread for them."""
+    model, stop = served("cls", zoo["cls"]), threading.Event()
+    with open_client(model, limits=Limits(seconds=0.3)) as client:
+        model.read, read = lambda *args: (stop.wait(20), read(*args))[1], model.read
+        start = time.perf_counter()
+        assert refused(client.post(CLASSIFY, json={"inputs": "good"}), 504)["code"] == "timeout"
+        assert time.perf_counter() - start < 5
+        stop.set()
+        assert client.post(CLASSIFY, json={"inputs": "good"}).status_code == 200
 
 
 @pytest.mark.parametrize("content", [

@@ -1,18 +1,21 @@
 """Completions and chat, against `Writer`, which the tests of generation hold to transformers."""
 
+import asyncio
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from ginets import InAConfig
 from ginets.data.templates import ALPACA
 from ginets.generation.decoding import Decoding
 from ginets.generation.writer import load_writer
 from ginets.serve.limits import Limits
+from ginets.serve.service import Service
 from ginets.serve.text import TextFeed
 from tests.real_tokenizers import TOKENIZERS
 from tests.serve.conftest import open_client
@@ -91,6 +94,105 @@ def test_adapters_write_in_one_batch(zoo, tmp_path, method):
         assert figure(client, "ginets_batch_rows_count") - before < len(asked)
     assert answers == [expected(*each) for each in asked]
     assert len({tuple(each) for each in answers[:3]}) == 3
+
+
+def test_a_long_prompt_and_a_long_answer_do_not_meet(zoo):
+    """A batch is as long as its longest prompt and its longest answer together, and a GPT-2 has 256 positions."""
+    model = served("gpt", zoo["gpt"])
+    model.end_ids = set()
+
+    def prompts():
+        asked = (([4, 5] * 120, 10), ([6], 200), ([7] * 200, 3))
+        return [model.prompt(ids, None, new, 0.0, 1.0, None, (), None, "prompt") for ids, new in asked]
+
+    async def write():
+        service = Service([model], Limits())
+        try:
+            return await service.write(model, prompts())
+        finally:
+            service.close()
+
+    alone = [model.run([each])[0] for each in prompts()]
+    calls = []
+    model.model.generate, stock = (
+        lambda **given: (calls.append(len(given["input_ids"])), stock(**given)),
+        model.model.generate,
+    )
+    assert [feed.text for feed in asyncio.run(write())] == [feed.text for feed in alone] and alone[1].count == 200
+    assert calls == [2, 1]  # the first and the third together
+
+
+def test_frequencies_that_change_with_the_batch(zoo, tmp_path, caplog):
+    """Longrope takes others from a length on: a text would be read otherwise beside a long one."""
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 32, "factor": 4.0,
+            "short_factor": [1.0] * 4, "long_factor": [4.0] * 4}  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=40, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=128, rope_parameters=rope,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(zoo["gpt"]).save_pretrained(tmp_path)
+    assert served("llama", str(tmp_path)).max_rows == 1 and "rope_type 'longrope'" in caplog.text
+    assert served("gpt", zoo["gpt"]).max_rows > 1
+
+
+def test_null_is_what_is_not_given(client):
+    """Clients send it, and what the server itself answers: the message of an answer is the next request's."""
+    body = {"prompt": "a b", "max_tokens": 4}
+    nulls = dict.fromkeys(("n", "top_p", "stop", "stream", "seed", "presence_penalty", "user", "suffix", "logit_bias"))
+    assert complete(client, **body, **nulls)["choices"] == complete(client, **body)["choices"]
+    chat = lambda *messages: client.post("/v1/chat/completions", json=GREEDY | {"messages": messages, "max_tokens": 4, "tools": None, "logprobs": False})  # noqa: E731  # fmt: skip
+    said = {"role": "user", "content": "a b"}
+    first = chat(said).json()["choices"][0]["message"]
+    assert first["refusal"] is None and chat(said, first, said).status_code == 200
+    assert client.post("/v1/completions", json=GREEDY | {"prompt": None}).status_code == 422
+
+
+def test_a_model_by_its_name(client):
+    listed = client.get("/v1/models").json()["data"]
+    assert client.get("/v1/models/gpt").json() in listed and client.get("/v1/models/gpt").json()["id"] == "gpt"
+    assert client.get("/v1/models/none").json()["error"]["code"] == "model_not_found"
+
+
+def test_who_has_gone_is_not_written_for(zoo):
+    """Nobody reads the answer any more: the model is free for others, as with a stream."""
+    model = served("gpt", zoo["gpt"])
+    model.end_ids = set()
+    steps, gone = [], threading.Event()
+
+    def slow(*_):
+        steps.append(1)
+        gone.wait(0.02 if len(steps) > 3 else 0)  # once the client has gone it is not slow any more
+
+    model.model.register_forward_hook(slow)
+    with open_client(model) as client:
+        app, begun = client.app, len(steps)
+        body = json.dumps(GREEDY | {"prompt": "a b", "max_tokens": 200}).encode()
+
+        async def leave():
+            """A request whose client hangs up after the first steps."""
+            messages = [{"type": "http.request", "body": body}]
+
+            async def receive():
+                if messages:
+                    return messages.pop()
+                while len(steps) < begun + 4:
+                    await asyncio.sleep(0.005)
+                gone.set()
+                return {"type": "http.disconnect"}
+
+            async def send(message):
+                sent.append(message)
+
+            sent = []
+            headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
+            scope = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": headers, "query_string": b"", "http_version": "1.1", "scheme": "http", "root_path": ""}  # fmt: skip
+            await app(scope, receive, send)
+            return sent[0]["status"]
+
+        assert client.portal.call(leave) == 499
+        assert complete(client, prompt="a", max_tokens=2)["usage"]["completion_tokens"] == 2
+    assert len(steps) < begun + 100
 
 
 def test_several_prompts(client):
@@ -220,6 +322,24 @@ def test_refusals(client):
         assert refusal("/v1/chat/completions", messages=messages)["code"] == "bad_messages"
     many = refusal("/v1/chat/completions", messages=[{"role": "user", "content": "a"}] * 20_000)
     assert many["param"] == "messages" and "at most 512" in many["message"]
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "llama", "llama, bos"])
+def test_an_answer_goes_on_from_its_prompt(data_dir, name):
+    """With the blank between them, which a tokenizer of pieces drops at the begin of a text."""
+    tokenizer = TOKENIZERS[name](data_dir)
+    ids = tokenizer("Once upon a time there was Grüße 🙂 and more", add_special_tokens=False)["input_ids"]
+    whole = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    for cut in range(1, 6):
+        pieces = []
+        feed = TextFeed(tokenizer, len(ids) - cut, set(), (), pieces.append, before=ids[:cut])
+        for token in ids[cut:]:
+            feed.put(token)
+        assert (
+            tokenizer.decode(ids[:cut], skip_special_tokens=True, clean_up_tokenization_spaces=False) + feed.text
+            == whole
+        )
+        assert feed.finish_reason == "length" and "".join(pieces) == feed.text
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "llama", "llama, bos"])

@@ -70,6 +70,9 @@ def test_official_client(zoo, language):
     chunks = list(stream)
     assert "".join(chunk.choices[0].delta.content for chunk in chunks[:-1]) == answer.choices[0].message.content
     assert chunks[-1].usage == answer.usage and chunks[-2].choices[0].finish_reason == answer.choices[0].finish_reason
+    again = [*messages, answer.choices[0].message, {"role": "user", "content": "c"}]
+    assert client.chat.completions.create(messages=again, **settings).usage.prompt_tokens > answer.usage.prompt_tokens
+    assert client.models.retrieve("gpt").id == "gpt"
     with pytest.raises(openai.NotFoundError, match="no model 'other'"):
         client.completions.create(prompt="a", model="other")
     with pytest.raises(openai.BadRequestError, match="together at most"):
@@ -163,7 +166,8 @@ def test_connected_before_it_stops_listening(zoo):
     (["x", "--adapter", "y:one=z"], "there is no model 'y'"),
     (["x", "--port", "99999"], "--port is 99999"),
     (["x", "--host", "0.0.0.0"], "--allowed-host"),
-    (["x", "--max-batch-rows", "0"], "batch_rows is 0"),
+    (["x", "--max-batch-rows", "0"], "--max-batch-rows is 0"),
+    (["x", "--max-seconds", "0"], "--max-seconds is 0.0"),
     (["x", "--api-key-file", "nowhere.txt"], "nowhere.txt"),
     (["x", "--threads", "0"], "--threads is 0"),
 ])  # fmt: skip
@@ -171,6 +175,14 @@ def test_bad_arguments(arguments, message, capsys):
     with pytest.raises(SystemExit) as end:
         main(["serve", *arguments])
     assert end.value.code == 2 and message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_address_in_use_is_found_before_models_are_read(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as end:
+        port = str(taken.getsockname()[1])
+        main(["serve", "nowhere", "--port", port])
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and f"--host 127.0.0.1 --port {port}: Address already in use" in error
 
 
 def test_names(tmp_path, monkeypatch):
