@@ -33,7 +33,9 @@ def main(
         Path | None, Option(metavar="FILE.txt", help="Write the texts alone as well, one per line.")
     ] = None,
     limit: Annotated[int | None, Option(metavar="N", help="The first N inputs only.")] = None,
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace an output, or a part of one.")] = False,
+    overwrite: Annotated[
+        bool, Option("--overwrite", help="Replace an output, or a part of one with other settings.")
+    ] = False,
     max_new_tokens: decoding.MaxNewTokens = None,
     num_beams: decoding.NumBeams = None,
     length_penalty: decoding.LengthPenalty = None,
@@ -80,7 +82,7 @@ def generate(options: SimpleNamespace) -> int:
     tokenizer, limit = find_language_model(options.model)
     prompts = make_prompts(TASKS[options.task].read(options, tokenizer)[: options.limit], tokenizer)
     check_lengths(prompts, decoding.max_new_tokens, limit)
-    texts = generate_file(
+    generate_file(
         options.model,
         prompts,
         decoding,
@@ -90,11 +92,8 @@ def generate(options: SimpleNamespace) -> int:
         batch_size=options.batch_size,
         batch_tokens=BATCH_TOKENS if options.batch_tokens is None else options.batch_tokens,
         overwrite=options.overwrite,
+        predictions=options.predictions,
     )
-    if options.predictions:
-        options.predictions.parent.mkdir(parents=True, exist_ok=True)
-        lines = [" ".join(texts[prompt.id].split()) + "\n" for prompt in prompts]
-        options.predictions.write_text("".join(lines), encoding="utf-8")
     return len(prompts)
 
 

@@ -62,6 +62,7 @@ def choose_metric(variants: dict[str, list[Path]], wanted: str | None) -> str | 
 def draw_all(variants: dict[str, list[Path]], metric: str | None, background: str):
     """Name and figure of each picture that can be drawn."""
     from ..viz import curves, freeze_map, runs, scatter
+    from ..viz.heatmap import file_names
 
     if histories := collect("learning curves", variants, runs.read_history):
         yield "learning_curves", curves.draw_learning_curve(histories, metric, background)
@@ -69,12 +70,13 @@ def draw_all(variants: dict[str, list[Path]], metric: str | None, background: st
         points := collect("parameters and score", variants, lambda folder: runs.read_point(folder, metric))
     ):
         yield "parameters_and_score", scatter.draw_scatter(points, metric, background)
+    names = file_names(variants)
     for label, logs in collect("freeze map", variants, runs.read_frozen).items():
         for number, frozen in enumerate(logs, start=1):
             name = f"{label} ({number})" if len(logs) > 1 else label
             title = f"{name}: steps at which A and B were frozen"
             suffix = f"_{number}" if len(logs) > 1 else ""
-            yield f"freeze_map_{label}{suffix}", freeze_map.draw_freeze_map(frozen, title, background)
+            yield f"freeze_map_{names[label]}{suffix}", freeze_map.draw_freeze_map(frozen, title, background)
 
 
 def collect(picture: str, variants: dict[str, list[Path]], read: Callable) -> dict[str, list]:

@@ -18,7 +18,7 @@ except ImportError:  # no POSIX system; there nothing keeps two runs from writin
 class Journal:
     """The texts of a run: line by line in `OUTPUT.part` while it goes on, in the order of the prompts at its end.
 
-    The first line holds the settings; a run with others is refused. What is added is on disk when `add` returns; a
+    The first line holds the settings; a run with others is refused, or with `overwrite` begins anew. What is added is on disk when `add` returns; a
     line that was being written when the run was killed is dropped.
 
     Attributes:
@@ -40,7 +40,7 @@ class Journal:
         try:
             if fcntl:  # until the file is closed, or the process has ended
                 fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            whole = 0 if overwrite else self._read()  # the output itself is replaced at the end
+            whole = self._read(overwrite)  # the output itself is replaced at the end
         except BlockingIOError as error:
             self.file.close()
             raise DataError(f"{self.part}: another run is writing it; wait for it, or name another file.") from error
@@ -82,8 +82,17 @@ class Journal:
         self.file.flush()
         os.fsync(self.file.fileno())
 
-    def _read(self) -> int:
-        """Take over what is there; the number of bytes in whole lines."""
+    def _read(self, overwrite: bool) -> int:
+        """Take over what is there; the number of bytes in whole lines. `overwrite`: 0 for what cannot be gone on with."""
+        try:
+            return self._take_over()
+        except DataError:
+            if not overwrite:
+                raise
+            self.done = {}
+            return 0
+
+    def _take_over(self) -> int:
         content = self.part.read_bytes()
         whole = content.rfind(b"\n") + 1
         begun = {}

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -28,6 +29,7 @@ def generate_file(
     batch_size: int | None = None,
     batch_tokens: int = BATCH_TOKENS,
     overwrite: bool = False,
+    predictions: str | os.PathLike | None = None,
     quiet: bool = False,
 ) -> dict[str, str]:
     """Write `output`, JSON lines with `id`, `prompt` and `text` in the order of the prompts; id → text.
@@ -38,7 +40,8 @@ def generate_file(
         model: folder or Hub name of a model or an adapter, which stays live.
         workers: processes that share the work on a CPU.
         batch_size, batch_tokens: `batches.plan` says what they limit.
-        overwrite: forget what is there.
+        overwrite: replace an output that is there, and a part that was begun with other settings.
+        predictions: a file for the texts alone, one per line.
         quiet: no progress bar.
 
     Raises:
@@ -51,6 +54,9 @@ def generate_file(
     if decoding.sample:  # draws depend on what is in a batch
         settings |= {"batch_size": batch_size, "batch_tokens": batch_tokens}
     load = partial(load_writer, model, decoding, dtype)
+    if predictions:  # hours later it would be too late to find that it cannot be written
+        Path(predictions).parent.mkdir(parents=True, exist_ok=True)
+        open(predictions, "ab").close()
     with Workers(load, workers) as write, Journal(output, settings, overwrite) as journal:
         left = [
             Batch(number, [prompts[at].ids for at in batch], batch_seed(decoding.seed, number))
@@ -62,7 +68,10 @@ def generate_file(
                 names = [prompts[at].id for at in batches[number]]
                 journal.add(dict(zip(names, texts, strict=True)))
                 bar.update(len(journal.done) - bar.n)
-        journal.finish(prompts)
+        if predictions:
+            lines = [" ".join(journal.done[prompt.id].split()) + "\n" for prompt in prompts]
+            Path(predictions).write_text("".join(lines), encoding="utf-8")
+        journal.finish(prompts)  # the last: from here on it is done
     return journal.done
 
 

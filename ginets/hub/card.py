@@ -26,6 +26,7 @@ AUTO = {
     "question-answering": "AutoModelForQuestionAnswering",
     "text-generation": "AutoModelForCausalLM",
 }
+BAR = "\\|"  # in a cell of a table
 PACKAGES = ("ginets", "transformers", "torch", "datasets", "peft")
 
 
@@ -146,5 +147,6 @@ def versions() -> dict[str, str]:
 def _table(head: str, rows: Mapping[str, object]) -> str:
     lines = [f"| {head} | |", "|---|---|"]
     for name, value in rows.items():
-        lines.append(f"| {name} | {f'{value:.4f}' if isinstance(value, float) and head == 'metric' else value} |")
+        text = f"{value:.4f}" if isinstance(value, float) and head == "metric" else str(value)
+        lines.append(f"| {name} | {text.replace('|', BAR)} |")
     return "\n".join(lines) + "\n"

@@ -23,9 +23,9 @@ HEADER = """# Copyright (c) 2026 The ginets authors. SPDX-License-Identifier: MI
 """
 
 
-def family_of(config: PreTrainedConfig | str) -> Family | None:
-    """The family of a config or a `model_type`; None for models that are not ours."""
-    model_type = config if isinstance(config, str) else config.model_type
+def family_of(config: PreTrainedConfig | str | None) -> Family | None:
+    """The family of a config or of what a file says is its `model_type`; None for models that are not ours."""
+    model_type = config.model_type if isinstance(config, PreTrainedConfig) else config
     return next((family for family in FAMILIES if family.config.model_type == model_type), None)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import HfApi, ModelCard
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from ..models.flags import is_flag
 from .flatten import auto_map, code_files, family_of
@@ -190,15 +190,18 @@ def write_model(source: ModelSource, folder: Path, fold: bool, onnx: bool) -> Pu
 
         export_onnx(model.float(), folder / "onnx" / "model.onnx")
     family = family_of(model.config)
-    flags = {key: value for key, value in model.config.to_dict().items() if is_flag(key)}
     return Published(
         name="",
         auto=source.model_class.__name__,
         own=family is not None,
         form=FORMS["fold"] if fold else "",
-        flags=flags,
+        flags=flags_of(model.config),
         methods=(family.config.model_type.rpartition("_")[2],) if family else (),
     )
+
+
+def flags_of(config: PreTrainedConfig) -> dict[str, object]:
+    return {key: value for key, value in config.to_dict().items() if is_flag(key)}
 
 
 def load_whole(source: ModelSource) -> PreTrainedModel:
@@ -257,6 +260,7 @@ def write_adapter(source: ModelSource, folder: Path, base: str, as_lora: bool) -
         key_mapping=key_mapping(source.model_class, source.config),
         needs_ginets=ours or family is not None,
         form=FORMS["as_lora"] if as_lora else "",
+        flags=flags_of(source.config),
         methods=(source.adapter["peft_type"].removeprefix(OUR_ADAPTERS).lower(), *gated),
     )
 

@@ -27,6 +27,7 @@ TASKS = {
     "AutoModelForTokenClassification": "token-classification",
 }
 LOAD_OF_RUN = re.compile(r"```python\nimport ginets.*?```\n", re.DOTALL)
+TEMPLATE = "# Model Card for Model ID"  # the title in the form that PEFT leaves beside an adapter
 PICTURE = re.compile(r"!\[[^]]*\]\(([\w.-]+\.png)\)")
 
 STOCK = """```python
@@ -124,9 +125,11 @@ def read_card(path: str | Path) -> ModelCard:
 
 
 def published_card(facts: Published, card: ModelCard | None) -> ModelCard:
-    """`card`: the one that the run left, if it did; it stays as it is."""
+    """`card`: the one that the run left, if it did; it stays as it is, unless it is PEFT's form that nobody filled in."""
     data = deepcopy(card.data) if card else ModelCardData(model_name=facts.name.rpartition("/")[2])
-    body = LOAD_OF_RUN.sub("", card.text.replace(LOAD, "")).strip() if card else new_body(facts)
+    written = card and TEMPLATE not in card.text
+    body = LOAD_OF_RUN.sub("", card.text.replace(LOAD, "")).strip() if written else new_body(facts)
+    tags = {tag for tag in data.tags or () if not tag.startswith("base_model:")}  # the Hub makes them from base_model
     base = facts.base or one_of(data.base_model)
     licence = facts.license or data.license or (base and license_of(base))
     changed = {
@@ -134,7 +137,7 @@ def published_card(facts: Published, card: ModelCard | None) -> ModelCard:
         "base_model": base if base and not Path(base).exists() else None,
         "library_name": "peft" if facts.adapter else "transformers",
         "pipeline_tag": data.pipeline_tag or TASKS.get(facts.auto),
-        "tags": sorted({*(data.tags or ()), "ginets", *facts.methods}),
+        "tags": sorted({*tags, "ginets", *facts.methods}),
     }
     for name, value in changed.items():
         data[name] = value

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,9 @@ FREE = (CHECKSUMS, "README.md", ".gitattributes")
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
 SECTIONS = ("## How to load", "## Intended use and limits", "## Licence", "## Citation")
 METADATA = ("license", "library_name", "pipeline_tag", "tags")
+PLACEHOLDER = "[More Information Needed]"  # of the Hub's and PEFT's forms
+# a folder of a machine, also behind `base_model:adapter:`; no address
+FOLDER = re.compile(r"(?:^|:)(?:/(?!/)|~|\.{1,2}/|[A-Za-z]:[\\/](?!/))")
 TOLERANCE = 1e-5
 
 
@@ -208,7 +212,14 @@ def check_card(folder: Path) -> list[str]:
         return [str(error)]
     data = card.data.to_dict()
     wrong = [f"README.md: the metadata have no {name}" for name in METADATA if not data.get(name)]
+    wrong += [f"README.md: {PLACEHOLDER} stands in it"] if PLACEHOLDER in card.text else []
+    named = [each for name in ("base_model", "tags") for each in several(data.get(name))]
+    wrong += [f"README.md: the metadata name a folder, {each!r}" for each in named if FOLDER.search(str(each))]
     return wrong + [f"README.md: there is no section {name[3:]!r}" for name in SECTIONS if name not in card.text]
+
+
+def several(value: object) -> list:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def check_loading(report: Report, folder: Path, files: list[str], config: dict) -> None:

@@ -100,6 +100,9 @@ def longest_input(tokenizer, config) -> int:
     return min(position_limit(config) or tokenizer.model_max_length, tokenizer.model_max_length)
 
 
+BLANKS = str.maketrans({"\n": "⏎", " ": "␣", "Ġ": "␣", "▁": "␣"})  # the last two: how tokenizers write one
+
+
 def labels_of(tokenizer, encoding, text: str, text_pair: str | None = None) -> tuple[str, ...]:
     """What to print for each token: the text that it covers, with `##` before a piece that goes on with a word.
 
@@ -107,7 +110,8 @@ def labels_of(tokenizer, encoding, text: str, text_pair: str | None = None) -> t
     """
     names, words, text_ids = encoding.tokens(0), encoding.word_ids(0), encoding.sequence_ids(0)
     labels = []
-    for at, (start, end) in enumerate(encoding["offset_mapping"]):
+    offsets = encoding["offset_mapping"]
+    for at, (start, end) in enumerate(offsets):
         if text_ids[at] is None or encoding["input_ids"][at] == tokenizer.unk_token_id:
             labels.append(names[at])
             continue
@@ -115,7 +119,9 @@ def labels_of(tokenizer, encoding, text: str, text_pair: str | None = None) -> t
         piece = source[start:end]
         same_word = at > 0 and (text_ids[at - 1], words[at - 1]) == (text_ids[at], words[at])
         begins = start == 0 or source[start - 1].isspace() or piece[:1].isspace()
-        shown = piece.strip() or piece.translate({ord("\n"): "⏎", ord(" "): "␣"}) or names[at]
+        if same_word and start < offsets[at - 1][1]:  # a further piece of one character
+            begins = False
+        shown = piece.strip() or (piece or names[at]).translate(BLANKS)
         labels.append(f"##{shown}" if same_word and not begins else shown)
     return tuple(labels)
 

@@ -61,6 +61,13 @@ def test_all_pictures(run, tmp_path, capsys):
     assert printed.count("\n") == 3 + 6
 
 
+def test_pictures_stay_in_their_folder(run):
+    drawn = pictures(
+        {"../../evil": [run("one", HISTORY, freeze_log=LOG)], "a/b": [run("two", HISTORY, freeze_log=LOG)]}
+    )
+    assert [name for name in drawn if "freeze" in name] == ["freeze_map_evil", "freeze_map_a_b"]
+
+
 def test_curves_of_seeds_share_name_and_colour(run):
     drawn = pictures({"a": [run("a1", HISTORY), run("a2", HISTORY[:2])], "b": [run("b", HISTORY)]})
     losses, scores = drawn["learning_curves"].axes

@@ -106,6 +106,34 @@ def test_a_torn_line_is_dropped(call, cut):
     assert 3 <= left < 6 and len(second.asked) == 3  # of the batches, one is not whole
 
 
+def test_a_run_that_overwrites_goes_on_too(call):
+    """What it had finished is kept; a part of other settings is begun anew."""
+    call(Recorder())
+    with pytest.raises(Killed):
+        call(Recorder(last=2), overwrite=True)
+    assert len(rows(call.part)) == 1 + 6
+    second = Recorder()
+    call(second, overwrite=True)
+    assert len(second.asked) == 2 and not call.part.exists() and rows(call.output) == expected(call.prompts)
+    with Journal(call.output, {"other": 1}, overwrite=True) as journal:
+        journal.add({"a": "text"})
+    whole = Recorder()
+    call(whole, overwrite=True)
+    assert len(whole.asked) == 4 and rows(call.output) == expected(call.prompts)
+
+
+def test_texts_alone(call, tmp_path):
+    """They are there before the run counts as done; that they can be written is known before it begins."""
+    recorder = Recorder()
+    (tmp_path / "there").mkdir()
+    with pytest.raises(IsADirectoryError):
+        call(recorder, predictions=tmp_path / "there")
+    assert not recorder.asked and not call.output.exists()
+    call(recorder, predictions=tmp_path / "new/texts.txt")
+    texts = (tmp_path / "new/texts.txt").read_text(encoding="utf-8").splitlines()
+    assert texts == [row["text"] for row in expected(call.prompts)]
+
+
 def test_a_run_that_is_complete_but_for_its_end(call):
     class NoEnd(BaseException):
         pass

@@ -29,6 +29,11 @@ def test_metadata_and_body():
         assert part in card.text
 
 
+def test_a_bar_is_no_end_of_a_cell():
+    card = make_card(CardFacts(**FACTS | {"hyperparameters": {"target_modules": ".*(query|value)"}}))
+    assert "| target_modules | .*(query\\|value) |" in card.text
+
+
 def test_local_base_model_is_named_without_its_path(tmp_path):
     (tmp_path / "base").mkdir()
     card = make_card(CardFacts(**FACTS | {"base_model": str(tmp_path / "base"), "flags": {}}))

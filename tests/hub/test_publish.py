@@ -138,6 +138,24 @@ def test_adapter(adapted, tmp_path):
     )
 
 
+def test_adapter_that_peft_saved(adapted, tmp_path):
+    """Beside it lies PEFT's form of a card, which nobody has filled in, with the folder of the base in a tag."""
+    base = tiny.randomise(
+        BertGIForSequenceClassification(tiny.config("bert_gi", num_labels=3, **tiny.BOTH, inhibition_scope="batch"))
+    )
+    base.save_pretrained(tmp_path / "base")
+    base = BertGIForSequenceClassification.from_pretrained(tmp_path / "base")  # which knows where it comes from
+    folder, _ = adapted(base, InAConfig(r=4, inhibition_level=0.3, task_type="SEQ_CLS"))
+    left = (folder / "README.md").read_text()
+    assert "Model Card for Model ID" in left and str(tmp_path) in left
+    publish(str(folder), tmp_path / "out", base_model="org/base", license="mit")
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert str(tmp_path) not in text and "More Information Needed" not in text and text.count("# out\n") == 1
+    card = ModelCard(text)
+    assert card.data.base_model == "org/base" and not [tag for tag in card.data.tags if ":" in tag]
+    assert "ginets" in card.data.tags and '`inhibition_scope` is `"batch"`' in text  # of its base
+
+
 def test_adapter_as_lora(adapted, tmp_path):
     base = tiny.randomise(BertForSequenceClassification(tiny.stock_config("bert_gi", num_labels=3)))
     folder, model = adapted(base, MTLoraConfig(r=4, init_weights=False, task_type="SEQ_CLS"))

@@ -71,6 +71,10 @@ def weights_cut(folder):
     (folder / "model.safetensors").write_bytes(content[:-100])
 
 
+def card(folder, text):
+    (folder / "README.md").write_text(text)
+
+
 @pytest.mark.parametrize("harm,message", [
     (code_changed, "gate.py is not what this version of ginets writes"),
     (code_changed, "not loaded: its code is not the code of ginets"),
@@ -86,6 +90,10 @@ def weights_cut(folder):
     (lambda folder: edit(folder / "tokenizer_config.json", auto_map={}), "tokenizer_config.json: auto_map"),
     (lambda folder: (folder / "README.md").write_text("# mine"), "the metadata have no license"),
     (lambda folder: (folder / "README.md").unlink(), "README.md is missing"),
+    (lambda folder: card(folder, "---\nlicense: mit\n---\n[More Information Needed]"), "[More Information Needed] stands in it"),
+    (lambda folder: card(folder, "---\ntags:\n- base_model:adapter:/home/me/base\n---\n"), "name a folder, 'base_model:adapter:/home"),
+    (lambda folder: card(folder, "---\nbase_model: ./base\n---\n"), "the metadata name a folder, './base'"),
+    (lambda folder: edit(folder / "config.json", model_type=5), "auto_map does not name"),
     (lambda folder: (folder / "README.md").write_text("---\nlicense: [\n---\n"), "README.md: its metadata cannot be read"),
     (lambda folder: (folder / "config.json").write_text("{"), "config.json is no JSON object with fields"),
     (lambda folder: (folder / "config.json").write_text("[1]"), "config.json is no JSON object with fields"),
