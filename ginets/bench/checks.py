@@ -5,6 +5,7 @@ from ..recipes import glue_data, squad_data
 from ..recipes.adapted import check_fit, make_config
 from ..recipes.command import USER_ERRORS
 from ..recipes.heads import CLASSIFICATION
+from ..recipes.question_answering import FIGURES
 from ..recipes.recipe_files import ArgumentsError
 from .definition import Leaderboard
 from .models import STEPS, arguments_of, config_of
@@ -23,11 +24,13 @@ def check_data(board: Leaderboard) -> None:
         model_args, _, _, data_args, training_args = arguments_of(board, name, method)
         try:
             if task.command == "squad":
-                squad_data.load_examples(data_args, training_args, model_args)
-            elif task.command == "glue":
+                examples = squad_data.load_examples(data_args, training_args, model_args)
+                figures = FIGURES[squad_data.is_version_2(examples, data_args)]
+            else:
                 examples = glue_data.load_examples(data_args, training_args, model_args, head=tuple)
-                if task.metric not in (figures := figures_of(examples.metrics)):
-                    raise ArgumentsError(f"metric is {task.metric!r}; allowed: {', '.join(figures)}.")
+                figures = figures_of(examples.metrics)
+            if task.metric not in figures:
+                raise ArgumentsError(f"metric is {task.metric!r}; allowed: {', '.join(figures)}.")
         except (DataError, ArgumentsError) as error:
             raise ArgumentsError(f"tasks.{name}: {error}") from error
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..data.glue import TASKS as GLUE
 from ..metrics.glue import METRICS
-from ..recipes.commands import COMMANDS
+from ..recipes.question_answering import FIGURES as SQUAD
 from ..recipes.recipe_files import ArgumentsError, read
 from ..sweep.grid import Cell
 from .definition import BASE, Leaderboard, Method, Task
@@ -16,6 +16,7 @@ from .definition import BASE, Leaderboard, Method, Task
 
 FIELDS = ("title", "places", "arguments", "seeds", "baselines", "tuning", "tasks", "methods")
 OPTIONAL = ("folders",)
+SCALES = {"glue": 100, "squad": 1}  # commands whose scores are better the higher, and what makes percentages of them
 NAME = re.compile(r"[\w.+-]+")
 
 
@@ -103,11 +104,11 @@ def read_task(name: str, content: Any, folders: Mapping[str, str]) -> Task:
     where = f"tasks.{name}"
     known(mapping(content, f"`{where}`"), ("command", "metric", "arguments", "places", "scale"), f"{where}.")
     check_name(name, "tasks")
-    if content.get("command") not in COMMANDS:
-        raise ArgumentsError(f"`{where}.command` is {content.get('command')!r}; allowed: {', '.join(COMMANDS)}.")
+    if content.get("command") not in SCALES:
+        raise ArgumentsError(f"`{where}.command` is {content.get('command')!r}; allowed: {', '.join(SCALES)}.")
     arguments = mapping(content.get("arguments") or {}, f"`{where}.arguments`")
     check_metric(content["command"], arguments.get("task_name"), content.get("metric"), f"`{where}.metric`")
-    scale = content.get("scale", 100)
+    scale = content.get("scale", SCALES[content["command"]])
     if not positive(scale):
         raise ArgumentsError(f"`{where}.scale` is {scale!r}; allowed: a number above 0.")
     places = mapping(content.get("places") or {}, f"`{where}.places`")
@@ -117,11 +118,12 @@ def read_task(name: str, content: Any, folders: Mapping[str, str]) -> Task:
 
 def check_metric(command: str, glue_task: str | None, metric: Any, where: str) -> None:
     """Refuse a metric that runs will not have: hours later it would be missing."""
-    figures = figures_of(GLUE[glue_task].metrics if glue_task in GLUE else METRICS)
-    if command == "glue" and metric not in figures:
+    if command == "squad":
+        figures = [*dict.fromkeys((*SQUAD[False], *SQUAD[True]))]
+    else:
+        figures = figures_of(GLUE[glue_task].metrics if glue_task in GLUE else METRICS)
+    if metric not in figures:
         raise ArgumentsError(f"{where} is {metric!r}; allowed: {', '.join(figures)}.")
-    if not isinstance(metric, str):
-        raise ArgumentsError(f"{where} is {metric!r}; allowed: the name of a figure.")
 
 
 def figures_of(metrics: Iterable[str]) -> list[str]:

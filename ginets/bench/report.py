@@ -176,8 +176,8 @@ def reading(board: Leaderboard) -> str:
     tuning = f"{on} of {board.tuning_task} with seed {', '.join(map(str, board.tuning_seeds))}"
     return (
         f"Scores are percentages: mean over the seeds ± half of a 95 % t interval. Differences are paired by seed; p is "
-        f"that of a paired t test, corrected by Holm's method over all methods of the task; bold: p < 0.05. Learning "
-        f"rates were chosen on {tuning}, from a grid of the same size for each "
+        f"that of a paired t test, corrected by Holm's method over all methods of the task, for each baseline by itself; "
+        f"bold: p < 0.05. Learning rates were chosen on {tuning}, from a grid of the same size for each "
         f"method; “edge”: the chosen one is the smallest or the largest tried. The table of the tuning has the score of each rate "
         f"and in brackets its loss, which tells equal scores apart. Parameters are those that are trained, "
         f"without the head. Seconds and memory are medians over the seeds of the first task; runs shared a machine, and the ratio "

@@ -59,7 +59,7 @@ def main(
     report = None
     if train:
         trained = [question for path in train for question in read_questions(path)]
-        report = check_leak(trained, [problem.question for problem in problems])
+        report = check_leak(trained, read_questions(data))  # as they stand there: `problems` may have choices added
     task = task or rule_for([problem.answer for problem in problems])
     rows = [score(problem, texts[problem.id], task, rule) for problem in problems]
     if details:

@@ -13,12 +13,14 @@ from pathlib import Path
 from ..extras import require
 from .hub import load_splits
 from .labels import is_labelled, label_names, label_value
-from .tabular import PLACE, DataError, Row, columns_of, read_table, read_tsv
+from .tabular import PLACE, DataError, Row, check_text, columns_of, read_table, read_tsv
 
 
 logger = logging.getLogger(__name__)
 
 HUB_DATASET = "nyu-mll/glue"
+NO_TEXT = ("label", "idx", "id", "uid", "index", "")  # columns; the last: the index of a table that pandas wrote
+UNNAMED = "Unnamed:"
 BINARY = ("0", "1")
 ENTAILED = ("entailment", "not_entailment")
 
@@ -221,8 +223,7 @@ def _dataset(
     columns: dict[str, list] = {"idx": list(range(len(rows)))}
     for ours, theirs in text.items():
         for row in rows:
-            if not isinstance(row[theirs], str):
-                raise DataError(f"{source}, {row[PLACE]}: {theirs} is {row[theirs]!r}; it must be text.")
+            check_text(row[theirs], f"{source}, {row[PLACE]}: {theirs}")
         columns[ours] = [row[theirs] for row in rows]
     if label:
         ids = {name: i for spelt in (spelling, names) for i, name in enumerate(spelt)}
@@ -237,8 +238,9 @@ def _find_text(columns: Sequence[str], source: str | os.PathLike) -> tuple[str, 
     for candidate in TEXT_COLUMNS:
         if set(candidate) <= set(columns):
             return candidate
-    others = tuple(column for column in columns if column not in ("label", "idx", "id", "index"))
+    others = tuple(column for column in columns if column not in NO_TEXT and not column.startswith(UNNAMED))
     if len(others) in (1, 2):
+        logger.info("%s: texts are those of %s.", source, " and ".join(others))
         return others
     raise DataError(
         f"{source}: cannot tell the text columns among {', '.join(columns)}; "

@@ -1,9 +1,13 @@
 """Labels of local and Hub data: which rows have one, what it stands for, which classes there are."""
 
 import os
+import re
 from collections.abc import Sequence
 
 from .tabular import PLACE, DataError, Row, columns_of
+
+
+WHOLE = re.compile(r"[+-]?\d+")
 
 
 def is_labelled(rows: Sequence[Row]) -> bool:
@@ -16,7 +20,7 @@ def label_names(rows: Sequence[Row], source: str | os.PathLike) -> tuple[str, ..
     if "label" not in rows[0]:
         raise DataError(f"{source}: there is no column 'label'; it has {', '.join(columns_of(rows))}.")
     values = {_spelt(row["label"], f"{source}, {row[PLACE]}") for row in rows}
-    if all(value.removeprefix("-").isdecimal() for value in values):
+    if all(WHOLE.fullmatch(value) for value in values):
         names = sorted(values, key=int)
     elif all(map(_is_number, values)):
         return ()

@@ -98,6 +98,9 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
     return [name for name in rows[0] if name != PLACE]
 
 
+csv.field_size_limit(2**31 - 1)  # a cell may hold a document; the largest that every platform takes
+
+
 def _csv(path: str | os.PathLike, text: str) -> list[Row]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     rows = []

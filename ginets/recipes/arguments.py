@@ -121,6 +121,15 @@ class GateArguments:
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
 
 
+# flags of `TrainingArguments` that an evaluation cannot have: the value that it can, and why
+UNSUPPORTED = {
+    "dataloader_drop_last": (False, "would leave rows out of the evaluation"),
+    "prediction_loss_only": (False, "there would be nothing to score"),
+    "eval_do_concat_batches": (True, "figures are those of the whole split"),
+    "batch_eval_metrics": (False, "figures are those of the whole split"),
+}
+
+
 @dataclass
 class RecipeTrainingArguments(TrainingArguments):
     """`TrainingArguments` with the defaults of the recipes.
@@ -160,6 +169,9 @@ class RecipeTrainingArguments(TrainingArguments):
         if self.load_best_model_at_end is None:
             self.load_best_model_at_end = evaluates and self.save_strategy != SaveStrategy.NO
         super().__post_init__()
+        for name, (allowed, reason) in UNSUPPORTED.items():
+            if (self.do_eval or self.do_predict) and (value := getattr(self, name)) is not allowed:
+                raise ArgumentsError(f"--{name} is {value}, and {reason}; allowed with an evaluation: {allowed}.")
         check_trackers(self.report_to)
         self.warn_of_emulation()
 

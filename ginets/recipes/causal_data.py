@@ -162,7 +162,10 @@ def token_losses(logits: torch.Tensor | tuple, labels: torch.Tensor) -> torch.Te
 
 
 def perplexity(prediction: EvalPrediction) -> dict[str, float]:
-    """exp of the mean loss per token over all rows, from `token_losses`; infinite where that has no number."""
+    """The mean loss per token over all rows, from `token_losses`, and its exp; infinite where that has no number.
+
+    Whatever the batches: `eval_loss` of the Trainer is a mean over batches of different lengths.
+    """
     total, count = prediction.predictions.astype("float64").sum(0)
     mean = total / count
-    return {"perplexity": math.inf if mean > LARGEST else math.exp(mean), "tokens": float(count)}
+    return {"loss": mean, "perplexity": math.inf if mean > LARGEST else math.exp(mean), "tokens": float(count)}

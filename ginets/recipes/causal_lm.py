@@ -22,7 +22,7 @@ from .heads import CAUSAL_LM, load_config
 from .model import find_trained, load_tokenizer, longest_input, make_model
 from .outputs import about_data, write_card, write_pictures
 from .resume import check
-from .trainer import RecipeTrainer, callbacks, settle_metric, train
+from .trainer import RecipeTrainer, callbacks, save_all, settle_metric, train
 
 
 FIGURES = ("perplexity", "loss")
@@ -86,7 +86,7 @@ def run(
     if training_args.do_eval:
         evaluated = trainer.evaluate() | {"eval_samples": len(features["validation"])}
         trainer.log_metrics("eval", evaluated)
-        trainer.save_metrics("eval", evaluated)
+        trainer.save_metrics("eval", evaluated, combined=False)
         figures |= evaluated
     if training_args.do_train and trainer.is_world_process_zero():
         write_pictures(folder, history, "perplexity", adapter_args.adapter)
@@ -94,4 +94,5 @@ def run(
         known = "" if given else getattr(data_args, "task_name", task.name)
         about = about_data(CAUSAL_LM.hub_task, data_args, known, None, FIGURES, "max_seq_length", "packing")
         write_card(folder, trainer.model, about, figures, model_args, training_args, command)
+    save_all(trainer, figures)
     return figures

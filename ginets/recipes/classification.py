@@ -19,7 +19,7 @@ from .heads import CLASSIFICATION, fit_head, head_labels, load_config
 from .model import find_trained, load_tokenizer, longest_input, make_model
 from .outputs import write_card, write_pictures
 from .resume import check
-from .trainer import RecipeTrainer, callbacks, settle_metric, train
+from .trainer import RecipeTrainer, callbacks, save_all, settle_metric, train
 
 
 def run(
@@ -69,6 +69,7 @@ def run(
     if training_args.do_train and trainer.is_world_process_zero():
         write_pictures(folder, history, examples.metrics[0], adapter_args.adapter)
         write_card(folder, trainer.model, about(examples, data_args), figures, model_args, training_args, command)
+    save_all(trainer, figures)
     return figures
 
 
@@ -135,5 +136,5 @@ def predict(trainer: Trainer, prefix: str, rows: dict, names: dict[str, str], ex
             if prefix == "predict" and examples.task:
                 write_submission(folder, names[suffix], examples, dataset, values)
     trainer.log_metrics(prefix, figures)
-    trainer.save_metrics(prefix, figures)
+    trainer.save_metrics(prefix, figures, combined=False)
     return figures

@@ -96,7 +96,13 @@ def load_examples(
 
 def hold_out(examples: Examples, share: float) -> Examples:
     """`examples` whose training set has given a share of its rows, always the same, to be the validation set."""
-    parts = examples.splits["train"].train_test_split(test_size=share, seed=HOLDOUT_SEED)
+    try:
+        parts = examples.splits["train"].train_test_split(test_size=share, seed=HOLDOUT_SEED)
+    except ValueError as error:
+        count = len(examples.splits["train"])
+        raise ArgumentsError(
+            f"--holdout is {share}; of {count} rows that leaves none for one of the parts."
+        ) from error
     return replace(examples, splits=examples.splits | {"train": parts["train"], "validation": parts["test"]})
 
 

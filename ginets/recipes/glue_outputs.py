@@ -14,18 +14,19 @@ from .outputs import Task, about_data
 SUBMISSION_SUFFIX = {"": "", "matched": "-m", "mismatched": "-mm"}
 
 
-def write_predictions(path: Path, rows, values: np.ndarray, names: Sequence[str]) -> None:
+def write_predictions(path: Path, rows, values: np.ndarray, names: Sequence[str], decimals: str = "") -> None:
     """Write `index`, `prediction` and, where known, `label` of a split, in the order of its source.
 
     Args:
         rows: the dataset that was predicted, with `idx` and perhaps `label`, in the order of `values`.
         values: class ids or scores, shape `(n,)`.
         names: spelling of the classes; empty for scores.
+        decimals: how scores are written; default: with all digits.
     """
     columns = [rows["idx"], values] + ([rows["label"]] if "label" in rows.column_names else [])
     lines = ["index\tprediction" + "\tlabel" * (len(columns) == 3)]
     for idx, *cells in sorted(zip(*columns, strict=True), key=lambda row: row[0]):
-        spelt = [names[int(cell)] if names else f"{cell:.3f}" for cell in cells]
+        spelt = [names[int(cell)] if names else f"{float(cell):{decimals}}" for cell in cells]
         lines.append("\t".join([str(idx), *spelt]))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -39,7 +40,7 @@ def write_submission(folder: Path, split: str, examples: Examples, rows, values:
         names = [task.spelling[task.labels.index(label)] for label in examples.labels]
     else:
         names, values = (), np.clip(values, 0, 5)
-    write_predictions(folder / name, rows.select_columns(["idx"]), values, names)
+    write_predictions(folder / name, rows.select_columns(["idx"]), values, names, ".3f")
     return folder / name
 
 

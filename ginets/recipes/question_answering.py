@@ -16,7 +16,7 @@ from .model import find_trained, load_tokenizer, longest_input, make_model
 from .outputs import about_data, write_card, write_pictures
 from .resume import check
 from .squad_data import DataArguments, Split, load_examples, make_splits
-from .trainer import RecipeTrainer, callbacks, settle_metric, train
+from .trainer import RecipeTrainer, callbacks, save_all, settle_metric, train
 
 
 FIGURES = {
@@ -53,11 +53,12 @@ def run(
     longest = longest_input(data_args.max_seq_length, tokenizer, config)
     features, splits = make_splits(examples, tokenizer, data_args, longest)
     version_2 = next(iter(splits.values())).version_2 if splits else False
-    settle_metric(training_args, [*FIGURES[version_2], "loss"])
+    evaluated = splits.get("validation")
+    lacking = evaluated.lacking() if evaluated else ()
+    settle_metric(training_args, [*(each for each in FIGURES[version_2] if not each.startswith(lacking)), "loss"])
     training_args.label_names = list(POSITIONS)
     steps = planned_steps(training_args, len(features or ()))
     model = make_model(model_args, adapter_args, config, QUESTION_ANSWERING, trained, steps, training_args.seed)
-    evaluated = splits.get("validation")
 
     def metrics(prediction: EvalPrediction) -> dict[str, float]:
         return evaluated.score(evaluated.read(prediction.predictions))
@@ -85,6 +86,7 @@ def run(
         arguments = ("max_seq_length", "doc_stride")
         task = about_data(QUESTION_ANSWERING.hub_task, data_args, "", None, FIGURES[version_2], *arguments)
         write_card(folder, trainer.model, task, figures, model_args, training_args, command)
+    save_all(trainer, figures)
     return figures
 
 
@@ -101,5 +103,5 @@ def predict(trainer: Trainer, prefix: str, split: Split) -> dict[str, float]:
     if trainer.is_world_process_zero():
         answers.save(trainer.args.output_dir, None if prefix == "eval" else prefix)
     trainer.log_metrics(prefix, figures)
-    trainer.save_metrics(prefix, figures)
+    trainer.save_metrics(prefix, figures, combined=False)
     return figures

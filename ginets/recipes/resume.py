@@ -11,6 +11,8 @@ from .arguments import ArgumentsError, ModelArguments, RecipeTrainingArguments
 
 logger = logging.getLogger(__name__)
 
+RESUMABLE = ("scheduler.pt", "latest")  # what a checkpoint has to go on from; the second: of DeepSpeed
+
 
 def check(model_args: ModelArguments, training_args: RecipeTrainingArguments, adapter: str = "none") -> str | None:
     """Check what the arguments alone tell, and find the checkpoint to resume from.
@@ -53,6 +55,11 @@ def find_checkpoint(training_args: RecipeTrainingArguments, folder: Path) -> str
         if not (Path(checkpoint) / "trainer_state.json").is_file():
             raise ArgumentsError(
                 f"--resume_from_checkpoint is {checkpoint!r}, which is no checkpoint folder; `auto` finds the last."
+            )
+        if not any((Path(checkpoint) / name).exists() for name in RESUMABLE):
+            raise ArgumentsError(
+                f"--resume_from_checkpoint: {checkpoint} has no state of optimizer and schedule (--save_only_model), and "
+                f"the run would not go on as it was; start another one from it with --model_name_or_path."
             )
         if finished and is_complete(read_state(checkpoint), training_args):
             raise ArgumentsError(

@@ -91,6 +91,11 @@ class Split:
         starts, ends = (each[back] for each in logits[:2])
         return read_answers(self.examples, self.features.select(back), (starts, ends), self.version_2, **self.reading)
 
+    def lacking(self) -> tuple[str, ...]:
+        """Beginnings of the figures that these questions do not have: those of a kind that is not among them."""
+        kinds = {"HasAns" if answers["text"] else "NoAns" for answers in self.examples["answers"]}
+        return tuple({"HasAns", "NoAns"} - kinds)
+
     def score(self, answers: Answers) -> dict[str, float]:
         """The official figures; none where the answers are not known.
 
@@ -141,6 +146,19 @@ def has_unanswerable(examples: dict) -> bool:
     return any(not answers["text"] for rows in splits for answers in rows["answers"])
 
 
+def is_version_2(examples: dict, data_args: DataArguments) -> bool:
+    """Whether questions may have no answer.
+
+    Raises:
+        ArgumentsError: they may not, but one has none.
+    """
+    unanswerable = has_unanswerable(examples)
+    version_2 = unanswerable if data_args.version_2_with_negative is None else data_args.version_2_with_negative
+    if unanswerable and not version_2:
+        raise ArgumentsError("--version_2_with_negative is False, but there are questions without an answer.")
+    return version_2
+
+
 def make_splits(
     examples: dict, tokenizer: PreTrainedTokenizerBase, data_args: DataArguments, longest: int
 ) -> tuple[object, dict[str, Split]]:
@@ -152,10 +170,7 @@ def make_splits(
     Raises:
         ArgumentsError: by the rules of 1.1, but a question has no answer.
     """
-    unanswerable = has_unanswerable(examples)
-    version_2 = unanswerable if data_args.version_2_with_negative is None else data_args.version_2_with_negative
-    if unanswerable and not version_2:
-        raise ArgumentsError("--version_2_with_negative is False, but there are questions without an answer.")
+    version_2 = is_version_2(examples, data_args)
     asked = examples.get("test")
     known = asked["answers"] if asked is not None and "answers" in asked.column_names else ()
     if not version_2 and not all(answers["text"] for answers in known):

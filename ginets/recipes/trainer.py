@@ -1,6 +1,7 @@
 """The `Trainer` of the recipes, and a run of it."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from .resume import read_state
 from .saved_adapters import save_base_config
 
 
+ALL_RESULTS = "all_results.json"
 LOWER_IS_BETTER = ("loss", "perplexity")
 AVERAGE = "average_trainable_parameters"
 
@@ -107,7 +109,7 @@ def train(trainer: Trainer, checkpoint: str | None, folder: Path, adapter: str) 
     counts = count_trainable(trainer.model)
     done = read_state(checkpoint)["global_step"] if checkpoint else 0  # later the checkpoint may be deleted
     if trainer.is_world_process_zero():
-        (folder / "all_results.json").unlink(missing_ok=True)  # figures are added to it below
+        (folder / ALL_RESULTS).unlink(missing_ok=True)  # it is written again when everything is done
     figures = trainer.train(resume_from_checkpoint=checkpoint).metrics
     if done == trainer.state.global_step:
         del figures["train_loss"]  # the checkpoint was the last one: no step was taken, and 0.0 is no loss
@@ -120,5 +122,15 @@ def train(trainer: Trainer, checkpoint: str | None, folder: Path, adapter: str) 
     if trainer.is_world_process_zero():
         (folder / LIVE).unlink(missing_ok=True)
     trainer.log_metrics("train", figures)
-    trainer.save_metrics("train", figures)
+    trainer.save_metrics("train", figures, combined=False)
     return figures
+
+
+def save_all(trainer: Trainer, figures: Mapping[str, object]) -> None:
+    """Write `all_results.json`, the mark of a run that has come to its end; those of earlier runs in the folder stay."""
+    if trainer.is_world_process_zero():
+        file = Path(trainer.args.output_dir) / ALL_RESULTS
+        before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        partial = file.with_suffix(".part")
+        partial.write_text(json.dumps({**before, **figures}, indent=4, sort_keys=True) + "\n", encoding="utf-8")
+        partial.replace(file)

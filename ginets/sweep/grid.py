@@ -139,11 +139,23 @@ def override(content: dict[str, Any], words: Sequence[str]) -> None:
         if not match:
             raise ArgumentsError(f"{word!r} is no override; allowed: name=value.")
         name, value = match[1], parse_value(match[2])
-        if FIELDS.get(name, ("", None))[0] == TEXT:
+        kind = FIELDS.get(name, ("", None))[0]
+        if kind == TEXT:
             content[name] = value
+        elif kind:
+            raise ArgumentsError(f"{word!r}: `{name}` is {kind}; allowed here: fields that are a text, or arguments.")
+        elif axis := next((axis for axis, values in content["grid"].items() if sets(axis, values, name)), None):
+            raise ArgumentsError(f"{word!r}: `grid.{axis}` gives {name}, and would replace it; change it in the file.")
         else:
             part = "places" if name in content["places"] else "arguments"
             content[part] = content[part] | {name: value}
+
+
+def sets(axis: str, values: Any, name: str) -> bool:
+    """Whether an axis of the grid gives an argument."""
+    if isinstance(values, dict):
+        return any(isinstance(each, dict) and name in each for each in values.values())
+    return axis == name
 
 
 def build(content: dict[str, Any]) -> Sweep:
@@ -156,6 +168,8 @@ def build(content: dict[str, Any]) -> Sweep:
         raise ArgumentsError(f"`seeds` is {seeds!r}; allowed: whole numbers, each once.")
     for part in ("arguments", "places"):
         check_names(part, content[part])
+    if both := sorted(content["arguments"].keys() & content["places"].keys()):
+        raise ArgumentsError(f"`arguments` and `places` have {both[0]}, both; allowed: one of them.")
     axes = {axis: values_of(axis, values) for axis, values in content["grid"].items()}
     excluded = [check_excluded(each, axes) for each in content["exclude"]]
     cells: dict[str, Cell] = {}

@@ -5,6 +5,7 @@ import io
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite, nan
 from numbers import Real
 
 from ..recipes.recipe_files import ArgumentsError
@@ -17,17 +18,23 @@ COSTS = ("runtime", "samples", "per_second")  # ends of names of evaluations tha
 
 @dataclass(frozen=True)
 class Summary:
-    """Some values. `deviation`: of the sample; None of a single value."""
+    """Some values. `deviation`: of the sample; None of a single value, NaN where a run diverged."""
 
     values: Sequence[float]
 
     @property
+    def finite(self) -> bool:
+        return all(map(isfinite, self.values))
+
+    @property
     def mean(self) -> float:
-        return statistics.fmean(self.values)
+        return statistics.fmean(self.values) if self.finite else sum(self.values) / len(self.values)
 
     @property
     def deviation(self) -> float | None:
-        return statistics.stdev(self.values) if len(self.values) > 1 else None
+        if len(self.values) < 2:
+            return None
+        return statistics.stdev(self.values) if self.finite else nan
 
     def text(self, sign: str = "") -> str:
         spread = "" if self.deviation is None else f" ± {self.deviation:.2g}"
@@ -144,15 +151,22 @@ def as_figures(summary: Summary | None) -> tuple:
 
 
 def as_records(rows: Sequence[Row]) -> list[dict]:
-    """As in the csv file, with the values themselves, in the order of the seeds that are there."""
+    """As in the csv file, with the values themselves, in the order of the seeds that are there.
+
+    None for what is no number: JSON has no word for it.
+    """
+
+    def known(value: float | None) -> float | None:
+        return value if value is not None and isfinite(value) else None
+
     return [
         {
             "variant": dict(row.variant),
             "metric": row.metric,
-            "values": list(row.values.values),
-            "mean": row.values.mean,
-            "sd": row.values.deviation,
-            "differences": list(row.differences.values) if row.differences else None,
+            "values": list(map(known, row.values.values)),
+            "mean": known(row.values.mean),
+            "sd": known(row.values.deviation),
+            "differences": list(map(known, row.differences.values)) if row.differences else None,
         }
         for row in rows
     ]

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ginets.bench.checks import check_data
 from ginets.bench.report import as_markdown
 from ginets.bench.results import Results
 from ginets.cli import bench, bench_actions
@@ -135,3 +136,24 @@ def test_data_is_read_before_the_first_run(tmp_path):
     (data / "RTE/dev.tsv").unlink()
     with pytest.raises(ArgumentsError, match=r"tasks.rte: .*RTE"):
         check()
+
+
+@pytest.mark.parametrize(("metric", "says"), [("exact", "'exact'; allowed: f1, exact_match"), ("f1", None)])
+def test_figures_of_questions_depend_on_their_answers(tmp_path, metric, says):
+    """By the rules of SQuAD 2.0 there are others; and they are percentages already."""
+    base = tmp_path / "base"
+    tiny.stock_backbone_class("bert_gi")(tiny.stock_config("bert_gi")).save_pretrained(base)
+    answer = {"text": "cat", "answer_start": 4}
+    entry = {"context": "The cat sat.", "qas": [{"id": "1", "question": "Who sat?", "answers": [answer]}]}
+    file = tmp_path / "squad.json"
+    file.write_text(json.dumps({"version": "1.1", "data": [{"title": "t", "paragraphs": [entry]}]}))
+    places = {"train_file": str(file), "validation_file": str(file)}
+    content = changed("tasks", {"squad": {"command": "squad", "metric": metric, "places": places}})
+    content["tuning"] = {"task": "squad", "seeds": [100]}
+    found = bench_actions.open_results(write(tmp_path, **content), None, str(base), "tiny")
+    assert found.leaderboard.tasks["squad"].scale == 1
+    if not says:
+        check_data(found.leaderboard)
+        return
+    with pytest.raises(ArgumentsError, match=says):
+        check_data(found.leaderboard)

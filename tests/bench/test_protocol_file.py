@@ -83,6 +83,12 @@ def test_glue_task_without_its_folder(tmp_path):
         ("tuning.seeds", [100, 1], "`tuning.seeds` has 1, which is reported"),
         ("tuning.task", "sst2", "`tuning.task` is 'sst2'; allowed: cola, rte"),
         ("tasks.cola.command", "fly", "`tasks.cola.command` is 'fly'; allowed: glue"),
+        ("tasks.cola.command", "train nlg", "`tasks.cola.command` is 'train nlg'; allowed: glue, squad"),
+        (
+            "tasks.cola",
+            {"command": "squad", "metric": "accuracy"},
+            "`tasks.cola.metric` is 'accuracy'; allowed: f1, exact_match",
+        ),
         ("tasks.cola.metric", "matthews", "`tasks.cola.metric` is 'matthews'; allowed: matthews_correlation"),
         (
             "tasks.rte.arguments",

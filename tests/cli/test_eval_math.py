@@ -129,3 +129,13 @@ def test_details_that_cannot_be_written(data, generations, tmp_path, capsys):
 def test_gold_answers_of_another_task(data, generations, capsys):
     error = refused(capsys, data, generations, "--task", "aqua")
     assert "the answer of problem '0' is '7'; that is none of --task aqua" in error
+
+
+def test_questions_with_choices_are_known_again(file, capsys):
+    """AQuA's are read with their choices added; what was trained on is compared as it stands in the files."""
+    rows = [{"question": f"How much is {at} and {at}?", "options": ["A)1", "B)2"], "rationale": "so", "correct": "B"} for at in range(3)]  # fmt: skip
+    data = file("aqua.jsonl", rows)
+    texts = file("texts.jsonl", [{"id": str(at), "text": "The answer is B."} for at in range(3)])
+    assert main(["eval", "math", data, texts, "--train", data, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["shared_exact"] == 3 and "not_shared_accuracy" not in figures

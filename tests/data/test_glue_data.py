@@ -197,12 +197,38 @@ def test_a_test_file_with_nothing_or_minus_one_as_labels_is_unlabelled(labels, e
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b"}', "other columns than the first row .label."),
         ("a.jsonl", '{"text": null, "label": 1}\n{"text": "b", "label": 0}', "text is None; it must be text"),
         ("a.txt", "x", "files end in .csv, .json, .jsonl"),
+        (
+            "a.json",
+            '[{"text": "a\\ud800", "label": "x"}, {"text": "b", "label": "y"}]',
+            "row 1: text is not valid Unicode",
+        ),
     ],
 )
 def test_malformed_files(name, text, says, tmp_path):
     path = write(tmp_path / name, text)
     with pytest.raises(DataError, match=says):
         load_files({"train": str(path)}, needs_label=["train"])
+
+
+@pytest.mark.parametrize("head", ["", "Unnamed: 0", "uid", "id"])
+def test_the_index_of_a_table_is_no_text(tmp_path, head, caplog):
+    path = write(tmp_path / "a.csv", f"{head},review,label\n0,bad film,0\n1,good film,1\n")
+    with caplog.at_level("INFO", logger="ginets"):
+        examples = load_files({"train": str(path)})
+    assert examples.text == ("review",) and examples.splits["train"]["review"] == ["bad film", "good film"]
+    assert "texts are those of review" in caplog.text
+
+
+def test_labels_with_a_sign_are_classes(tmp_path):
+    path = write(tmp_path / "a.csv", "text,label\na,+1\nb,-1\n")
+    examples = load_files({"train": str(path)}, needs_label=["train"])
+    assert examples.labels == ("-1", "+1") and examples.splits["train"]["label"] == [1, 0]
+
+
+def test_a_cell_may_hold_a_document(tmp_path):
+    text = "word " * 60_000
+    examples = load_files({"train": str(write(tmp_path / "a.csv", f"text,label\n{text},x\nb,y\n"))})
+    assert examples.splits["train"]["text"][0] == text
 
 
 def test_labels_unknown_to_the_training_file(tmp_path):

@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 
 import pytest
-from transformers import TrainingArguments
+from transformers import HfArgumentParser, TrainingArguments
 
 from ginets.models.flags import GateFlags, InAFlags, flag_names
 from ginets.recipes import arguments
@@ -134,3 +134,17 @@ def test_what_the_processor_has_is_known():
     if platform.machine() != "x86_64" or not info.exists():
         pytest.skip("only on x86 with Linux")
     assert arguments.emulates_bfloat16() == ("avx512bw" not in info.read_text())
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    (["--dataloader_drop_last"], "--dataloader_drop_last is True, and would leave rows out of the evaluation"),
+    (["--prediction_loss_only"], "--prediction_loss_only is True, and there would be nothing to score"),
+    (["--eval_do_concat_batches", "False"], "--eval_do_concat_batches is False, .* allowed with an evaluation: True"),
+    (["--batch_eval_metrics"], "--batch_eval_metrics is True"),
+])  # fmt: skip
+def test_what_an_evaluation_cannot_have(words, says, tmp_path):
+    """Otherwise it would be found after an epoch, or at the end of the training."""
+    common = ["--output_dir", str(tmp_path), "--use_cpu", *words]
+    with pytest.raises(ArgumentsError, match=says):
+        HfArgumentParser(RecipeTrainingArguments).parse_args_into_dataclasses([*common, "--do_eval"])
+    HfArgumentParser(RecipeTrainingArguments).parse_args_into_dataclasses([*common, "--do_train"])

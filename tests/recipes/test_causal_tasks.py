@@ -1,6 +1,7 @@
 """`ginets train instruct` and `ginets train math`: from files to rows, whole runs, one line for bad input."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -105,6 +106,7 @@ def test_instruction_tuning_runs(place, tmp_path):
     COMMANDS["instruct"].main(words(place, tmp_path, *more, "--adapter", "lora"))
     figures = json.loads((tmp_path / "all_results.json").read_text())
     assert figures["eval_samples"] == 2 and figures["eval_perplexity"] > 1
+    assert math.log(figures["eval_perplexity"]) == pytest.approx(figures["eval_loss"], rel=1e-9)  # per token, both
     assert json.loads((tmp_path / "adapter_config.json").read_text())["target_modules"] == ["c_attn"]
     assert "on a.json, b.jsonl." in (tmp_path / "README.md").read_text()
 

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, RobertaConfig
 
 import ginets
+from ginets.recipes import classification
 from ginets.recipes.arguments import GateArguments, ModelArguments
 from ginets.recipes.glue import main
+from ginets.recipes.glue_outputs import write_predictions
 from ginets.recipes.heads import CLASSIFICATION, load_config
 from ginets.recipes.model import load_model, position_limit
 from tests.recipes.glue_fixtures import BAD, GOOD, make_model, make_sst2
@@ -145,6 +148,31 @@ def test_auto_resume_and_refusal_to_mix_runs(place, tmp_path, capsys):
     results.unlink()  # as if the run had been broken off after its last checkpoint
     again = main(words(place, output, "--resume_from_checkpoint", "auto", epochs=2))
     assert again["eval_accuracy"] == figures["eval_accuracy"] and "train_loss" not in again
+
+
+def test_a_run_killed_after_its_training_is_not_trained_again(place, tmp_path, monkeypatch):
+    """Its figures are a file once all of them are there; a sweep takes that for the end of the run."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(classification, "predict", killed)
+        with pytest.raises(KeyboardInterrupt):
+            main(words(place, tmp_path, epochs=1))
+    assert (tmp_path / "train_results.json").exists() and not (tmp_path / "all_results.json").exists()
+    figures = main(words(place, tmp_path, "--resume_from_checkpoint", "auto", epochs=1))
+    assert "train_loss" not in figures and figures["eval_accuracy"] >= 0
+    assert json.loads((tmp_path / "all_results.json").read_text()) == figures
+
+
+def test_scores_are_written_with_all_digits(tmp_path):
+    """Those of the user's files may be small; submissions to GLUE have three decimals."""
+    rows = Dataset.from_dict({"idx": [1, 0], "label": [5.5e-5, 1.0]})
+    write_predictions(tmp_path / "all.tsv", rows, np.array([6.25e-5, 0.5]), ())
+    assert (tmp_path / "all.tsv").read_text().splitlines()[1:] == ["0\t0.5\t1.0", "1\t6.25e-05\t5.5e-05"]
+    write_predictions(tmp_path / "three.tsv", rows.select_columns(["idx"]), np.array([2.34567, 0.5]), (), ".3f")
+    assert (tmp_path / "three.tsv").read_text().splitlines()[1:] == ["0\t0.500", "1\t2.346"]
 
 
 def test_the_checkpoint_resumed_from_may_be_deleted_meanwhile(place, tmp_path):

@@ -122,6 +122,17 @@ def test_resuming_equals_an_uninterrupted_run(finished, place, tmp_path):
     assert expected.keys() == got.keys() and all(torch.equal(expected[name], got[name]) for name in expected)
 
 
+def test_a_figure_that_the_questions_do_not_have_is_refused(place, tmp_path, capsys):
+    """Those of a kind of questions that is not among them: found before the training, not after its first epoch."""
+    with pytest.raises(SystemExit):
+        main(words(place, tmp_path / "out", "--metric_for_best_model", "NoAns_f1", dev="dev1"))
+    error = capsys.readouterr().err
+    assert (
+        "--metric_for_best_model is 'NoAns_f1'; here it can be f1, exact, HasAns_f1" in error
+        and "NoAns_exact" not in error
+    )
+
+
 def test_version_1_figures_and_a_csv_file(place, tmp_path):
     """Without unanswerable questions the rules are those of 1.1; the same questions as csv give the same answers."""
     output = tmp_path / "json"

@@ -15,6 +15,7 @@ def folder(tmp_path):
             (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(
                 f'{{"global_step": {step}, "epoch": 1}}'
             )
+            (tmp_path / f"checkpoint-{step}" / "scheduler.pt").touch()
     return tmp_path
 
 
@@ -35,6 +36,15 @@ def test_auto_starts_from_the_beginning_where_none_is_complete(folder):
 def test_an_incomplete_checkpoint_that_was_named_is_refused(folder):
     with pytest.raises(ArgumentsError, match="checkpoint-15', which is no checkpoint folder; `auto` finds the last"):
         found(folder, str(folder / "checkpoint-15"))
+
+
+def test_a_checkpoint_without_its_optimizer_is_refused(folder):
+    """`--save_only_model`: the run would go on with fresh moments and another rate, without a word."""
+    (folder / "checkpoint-10" / "scheduler.pt").unlink()
+    for wanted in ("auto", str(folder / "checkpoint-10")):
+        with pytest.raises(ArgumentsError, match="checkpoint-10 has no state of optimizer and schedule"):
+            found(folder, wanted)
+    assert found(folder, str(folder / "checkpoint-5"))
 
 
 def test_a_damaged_checkpoint_of_a_finished_run(folder):

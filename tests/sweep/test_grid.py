@@ -1,5 +1,7 @@
 """From the file of a sweep to its cells."""
 
+import re
+
 import pytest
 
 from ginets.recipes.arguments import ArgumentsError
@@ -93,6 +95,15 @@ def test_bad_files(tmp_path, case):
 def test_bad_overrides_and_files(tmp_path):
     with pytest.raises(ArgumentsError, match=r"'seven' is no override; allowed: name=value"):
         load(write(tmp_path), ["seven"])
+    for word, says in (
+        ("learning_rate=0.5", "`grid.learning_rate` gives learning_rate, and would replace it"),
+        ("r=8", "`grid.method` gives r, and"),
+        ("seeds=[5]", "`seeds` is a list with at least one entry; allowed here: fields that are a text"),
+    ):
+        with pytest.raises(ArgumentsError, match=re.escape(says)):
+            load(write(tmp_path), [word])
+    with pytest.raises(ArgumentsError, match="`arguments` and `places` have glue_dir, both"):
+        make(tmp_path, arguments={"glue_dir": "A"}, places={"glue_dir": "B"})
     with pytest.raises(ArgumentsError, match="there is no such file"):
         load(tmp_path / "none.yaml")
     (tmp_path / "broken.yaml").write_text("command: [", encoding="utf-8")

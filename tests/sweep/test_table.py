@@ -2,13 +2,14 @@
 
 import csv
 import io
+import json
 import math
 
 import pytest
 
 from ginets.recipes.arguments import ArgumentsError
 from ginets.sweep.grid import Cell
-from ginets.sweep.table import as_csv, as_text, summarise
+from ginets.sweep.table import as_csv, as_records, as_text, summarise
 
 
 COSTS = {"seconds": 2.0, "peak_memory_mib": 100, "saved_mib": 0.5}
@@ -77,6 +78,19 @@ def test_csv():
         ("lora", "eval_f1", "2"), ("ina", "eval_f1", "1"),
     ]  # fmt: skip
     assert float(lines[0]["mean"]) == pytest.approx(0.65) and lines[1]["sd"] == ""
+
+
+def test_runs_that_diverged():
+    """They are a part of what a sweep says, and take nothing from the rest of it."""
+    records = [(cell, {**record, "figures": dict(record["figures"])}) for cell, record in RECORDS]
+    lost = next(at for at, (cell, _) in enumerate(records) if cell.variant["method"] == "lora")
+    for value, mean in ((float("nan"), "nan"), (float("inf"), "inf"), (float("-inf"), "-inf")):
+        records[lost][1]["figures"]["eval_loss"] = value
+        rows = summarise(records, ["loss", "f1"])
+        text, (loss, *_) = as_text(rows), as_records(rows)
+        assert f"{mean} ± nan" in text and "0.65 ± " in text and f"{mean},nan" in as_csv(rows)
+        assert loss["values"].count(None) == 1 and loss["mean"] is None and loss["sd"] is None
+        json.loads(json.dumps(as_records(rows)), parse_constant=pytest.fail)
 
 
 def test_unknown_metric():

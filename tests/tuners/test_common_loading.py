@@ -307,8 +307,9 @@ def test_offloaded_weights(form, kind, offload, tmp_path):
     assert torch.equal(logits(model), expected)
 
 
-def test_an_adapter_of_a_model_that_is_partly_on_disk(tmp_path):
+def test_an_adapter_of_a_model_that_is_partly_on_disk(tmp_path, monkeypatch):
     """By the ordinary way: the base by a map of devices, then the adapter. The others' tensors PEFT does not write there."""
+    monkeypatch.chdir(tmp_path)  # PEFT takes the path of what it writes for one from here
     base_model("llama").save_pretrained(tmp_path / "base")
     config = FORMS["ina"][0](r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", init_weights=False)
     whole = get_peft_model(AutoModelForCausalLM.from_pretrained(tmp_path / "base"), config).eval()
