@@ -167,5 +167,5 @@ def perplexity(prediction: EvalPrediction) -> dict[str, float]:
     Whatever the batches: `eval_loss` of the Trainer is a mean over batches of different lengths.
     """
     total, count = prediction.predictions.astype("float64").sum(0)
-    mean = total / count
+    mean = float(total / count)
     return {"loss": mean, "perplexity": math.inf if mean > LARGEST else math.exp(mean), "tokens": float(count)}
