@@ -18,8 +18,8 @@ except ImportError:  # no POSIX system; there nothing keeps two runs from writin
 class Journal:
     """The texts of a run: line by line in `OUTPUT.part` while it goes on, in the order of the prompts at its end.
 
-    The first line holds the settings; a run with others is refused, or with `overwrite` begins anew. What is added is on disk when `add` returns; a
-    line that was being written when the run was killed is dropped.
+    The first line holds the settings; a run with others is refused, or with `overwrite` begins anew. What is added is on
+    disk when `add` returns; a line that was being written when the run was killed is dropped.
 
     Attributes:
         done: id → text.

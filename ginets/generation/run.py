@@ -54,10 +54,10 @@ def generate_file(
     if decoding.sample:  # draws depend on what is in a batch
         settings |= {"batch_size": batch_size, "batch_tokens": batch_tokens}
     load = partial(load_writer, model, decoding, dtype)
-    if predictions:  # hours later it would be too late to find that it cannot be written
-        Path(predictions).parent.mkdir(parents=True, exist_ok=True)
-        open(predictions, "ab").close()
     with Workers(load, workers) as write, Journal(output, settings, overwrite) as journal:
+        if predictions:  # hours later it would be too late to find that it cannot be written
+            Path(predictions).parent.mkdir(parents=True, exist_ok=True)
+            open(predictions, "ab").close()
         left = [
             Batch(number, [prompts[at].ids for at in batch], batch_seed(decoding.seed, number))
             for number, batch in enumerate(batches)

@@ -26,7 +26,7 @@ def write_predictions(path: Path, rows, values: np.ndarray, names: Sequence[str]
     columns = [rows["idx"], values] + ([rows["label"]] if "label" in rows.column_names else [])
     lines = ["index\tprediction" + "\tlabel" * (len(columns) == 3)]
     for idx, *cells in sorted(zip(*columns, strict=True), key=lambda row: row[0]):
-        spelt = [names[int(cell)] if names else f"{float(cell):{decimals}}" for cell in cells]
+        spelt = [names[int(cell)] if names else f"{cell:{decimals}}" if decimals else str(cell) for cell in cells]
         lines.append("\t".join([str(idx), *spelt]))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -132,6 +132,9 @@ def test_texts_alone(call, tmp_path):
     call(recorder, predictions=tmp_path / "new/texts.txt")
     texts = (tmp_path / "new/texts.txt").read_text(encoding="utf-8").splitlines()
     assert texts == [row["text"] for row in expected(call.prompts)]
+    with pytest.raises(DataError, match="is there already"):
+        call(recorder, predictions=tmp_path / "refused.txt")
+    assert not (tmp_path / "refused.txt").exists()
 
 
 def test_a_run_that_is_complete_but_for_its_end(call):

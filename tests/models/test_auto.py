@@ -244,3 +244,11 @@ def test_without_the_import_the_type_is_unknown(tmp_path):
     ]
     assert runs[0].returncode != 0 and "bert_gi" in runs[0].stderr
     assert runs[1].stdout.strip() == "BertGIConfig"
+
+
+def test_a_door_reads_the_config_where_the_weights_are(tmp_path):
+    """Called by itself, without the config that the Auto classes give it."""
+    BertForSequenceClassification(stock_config("bert_gi")).save_pretrained(tmp_path / "sub")
+    edit(tmp_path / "sub", **BOTH)
+    door = AutoModelForSequenceClassification._model_mapping[BertConfig]
+    assert isinstance(door.from_pretrained(tmp_path, subfolder="sub"), ginets.BertGIForSequenceClassification)

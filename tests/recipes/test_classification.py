@@ -169,8 +169,8 @@ def test_a_run_killed_after_its_training_is_not_trained_again(place, tmp_path, m
 def test_scores_are_written_with_all_digits(tmp_path):
     """Those of the user's files may be small; submissions to GLUE have three decimals."""
     rows = Dataset.from_dict({"idx": [1, 0], "label": [5.5e-5, 1.0]})
-    write_predictions(tmp_path / "all.tsv", rows, np.array([6.25e-5, 0.5]), ())
-    assert (tmp_path / "all.tsv").read_text().splitlines()[1:] == ["0\t0.5\t1.0", "1\t6.25e-05\t5.5e-05"]
+    write_predictions(tmp_path / "all.tsv", rows, np.array([6.25e-5, 0.1], np.float32), ())
+    assert (tmp_path / "all.tsv").read_text().splitlines()[1:] == ["0\t0.1\t1.0", "1\t6.25e-05\t5.5e-05"]
     write_predictions(tmp_path / "three.tsv", rows.select_columns(["idx"]), np.array([2.34567, 0.5]), (), ".3f")
     assert (tmp_path / "three.tsv").read_text().splitlines()[1:] == ["0\t0.500", "1\t2.346"]
 

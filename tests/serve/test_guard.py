@@ -78,16 +78,24 @@ def test_of_a_hundred_thousand_faults_one_is_looked_for(client, monkeypatch, pat
     assert counts and counts[0] < 10
 
 
-def test_reading_has_to_be_in_time(zoo):
+@pytest.mark.parametrize(("name", "path", "reader", "body"), [
+    ("cls", CLASSIFY, "read", {"inputs": "good"}),
+    ("qa", "/v1/answer", "check", {"question": "was it good", "context": "a film"}),
+    ("gpt", "/v1/completions", "text_ids", {"prompt": "a", "max_tokens": 1}),
+    ("gpt", "/v1/chat/completions", "chat_ids", {"messages": [{"role": "user", "content": "a"}], "max_tokens": 1}),
+])  # fmt: skip
+def test_reading_has_to_be_in_time(zoo, name, path, reader, body):
     """Behind texts that take long to be tokenised as well: there is one thread for them."""
-    model, stop = served("cls", zoo["cls"]), threading.Event()
+    model, stop = served(name, zoo[name]), threading.Event()
+    read = getattr(model, reader)
     with open_client(model, limits=Limits(seconds=0.3)) as client:
-        model.read, read = lambda *args: (stop.wait(20), read(*args))[1], model.read
+        setattr(model, reader, lambda *args: (stop.wait(20), read(*args))[1])
         start = time.perf_counter()
-        assert refused(client.post(CLASSIFY, json={"inputs": "good"}), 504)["code"] == "timeout"
+        assert refused(client.post(path, json=body), 504)["code"] == "timeout"
         assert time.perf_counter() - start < 5
         stop.set()
-        assert client.post(CLASSIFY, json={"inputs": "good"}).status_code == 200
+        setattr(model, reader, read)
+        assert client.post(path, json=body).status_code == 200
 
 
 @pytest.mark.parametrize("content", [

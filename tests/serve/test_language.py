@@ -14,6 +14,7 @@ from ginets import InAConfig
 from ginets.data.templates import ALPACA
 from ginets.generation.decoding import Decoding
 from ginets.generation.writer import load_writer
+from ginets.serve.engine import rope_types
 from ginets.serve.limits import Limits
 from ginets.serve.service import Service
 from ginets.serve.text import TextFeed
@@ -134,6 +135,11 @@ def test_frequencies_that_change_with_the_batch(zoo, tmp_path, caplog):
     AutoTokenizer.from_pretrained(zoo["gpt"]).save_pretrained(tmp_path)
     assert served("llama", str(tmp_path)).max_rows == 1 and "rope_type 'longrope'" in caplog.text
     assert served("gpt", zoo["gpt"]).max_rows > 1
+    config.rope_parameters = {
+        "full_attention": rope,
+        "sliding_attention": {"rope_type": "default"},
+    }  # by kind of layer
+    assert rope_types(config) == {"longrope", "default"}
 
 
 def test_null_is_what_is_not_given(client):
