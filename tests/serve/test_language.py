@@ -207,6 +207,16 @@ def test_several_prompts(client):
     assert [each["text"] for each in both] == [complete(client, prompt=p, max_tokens=5)["choices"][0]["text"] for p in PROMPTS[:2]]  # fmt: skip
 
 
+def test_a_completion_brings_its_blank_and_an_answer_none(client, zoo):
+    """One is put behind the prompt, the other stands by itself."""
+    prompt = "c d e f g"
+    text = complete(client, prompt=prompt, max_tokens=6)["choices"][0]["text"]
+    assert text == " " + written(zoo["gpt"], prompt, 6)
+    body = {"messages": [{"role": "user", "content": "a b"}], "max_tokens": 6}
+    message = client.post("/v1/chat/completions", json=GREEDY | body).json()["choices"][0]["message"]
+    assert message["content"] == written(zoo["gpt"], "u a b <end> a", 6)
+
+
 def test_stream_is_the_same_text(client):
     body = {"prompt": "c d e f g", "max_tokens": 12}
     whole = complete(client, **body)
