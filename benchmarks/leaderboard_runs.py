@@ -24,7 +24,7 @@ def options_with(description: str, **defaults) -> argparse.Namespace:
     """The options of a script that measures such models."""
     return arguments(
         description, model="", glue_dir="", name="minilm", task="cola", seeds=[10], points=6, batch_size=32, mechanism_lr=0.0,
-        leaderboard=str(ROOT / "benchmarks/leaderboard/leaderboard.yaml"), **defaults,
+        bf16="", leaderboard=str(ROOT / "benchmarks/leaderboard/leaderboard.yaml"), **defaults,
     )  # fmt: skip
 
 
@@ -32,6 +32,9 @@ def open_results(options: argparse.Namespace) -> Results:
     """The leaderboard in the folder `--name` beside its file; ends with one line if it lacks what is asked for."""
     file = Path(options.leaderboard)
     places = {"model_name_or_path": options.model, "glue": options.glue_dir, "use_cpu": options.device == "cpu"}
+    if options.bf16:  # as the file says, otherwise; some have float32 in their `arguments`, and no such place
+        check_known("bf16", [options.bf16], ("true", "false"))
+        places["bf16"] = options.bf16 == "true"
     results = Results(load(file, places), file.parent / options.name)
     board = results.leaderboard
     check_known("variants", options.variants, board.methods)
