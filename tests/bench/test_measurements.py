@@ -7,20 +7,20 @@ import peft
 import pytest
 import torch
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoTokenizer, BertForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertForSequenceClassification
 
-from ginets import BertGIConfig, BertGIForSequenceClassification, InAConfig
+from ginets import InAConfig
 from ginets.bench.protocol import load
 from ginets.bench.results import Results
 from tests.bench.boards import CONTENT, fill, write
 from tests.bench.test_committed import ROOT
 from tests.recipes.glue_fixtures import make_model, make_sst2
+from tests.tiny import BOTH
 
 
 pytest.importorskip("datasets")
 
 METRIC, LEVEL = "accuracy", 0.3
-PROJECTIONS = ["query", "key"]
 
 
 @pytest.fixture
@@ -49,11 +49,9 @@ def options(tmp_path, base):
 
 def make_gated(base, folder, scope: str = "token"):
     """The model of `base` with gates that are far from 1."""
-    flags = {"gi_query_side": True, "gi_key_side": True, "inhibition_level": LEVEL, "inhibition_scope": scope}
-    stock = AutoConfig.from_pretrained(base).to_dict()
-    stock.pop("model_type")
+    flags = {**BOTH, "inhibition_level": LEVEL, "inhibition_scope": scope}
+    model = AutoModelForSequenceClassification.from_pretrained(base, **flags).eval()
     torch.manual_seed(0)
-    model = BertGIForSequenceClassification.from_pretrained(base, config=BertGIConfig(**stock | flags)).eval()
     for name, parameter in model.named_parameters():
         if "select_" in name or "inhibition_" in name:
             parameter.data.normal_(0, 1)
@@ -114,7 +112,7 @@ def test_gates(scripts, options, base, tmp_path):
 
 @pytest.mark.parametrize("method", ["ina", "lora"])
 def test_branches(scripts, options, base, tmp_path, method):
-    common = {"r": 4, "target_modules": PROJECTIONS, "task_type": "SEQ_CLS"}
+    common = {"r": 4, "target_modules": ["query", "key"], "task_type": "SEQ_CLS"}
     config = {
         "ina": InAConfig(ina_alpha=8, inhibition_level=LEVEL, **common),
         "lora": peft.LoraConfig(lora_alpha=8, **common),
@@ -131,8 +129,8 @@ def test_branches(scripts, options, base, tmp_path, method):
     weights = {name.replace(".default", ""): tensor for name, tensor in model.state_dict().items()}
     branch, kept, below = [], [], []
     for _, seen in alone(model, tables["validation"]):
-        for name in (each for each in seen if each.endswith(tuple(f".self.{each}" for each in PROJECTIONS))):
-            ((hidden_states, *_), output) = seen[name]
+        for name in (each for each in seen if each.endswith((".self.query", ".self.key"))):
+            (hidden_states, *_), output = seen[name]
             a, b = (weights[f"{name}.{method}_{part}.weight"] for part in "AB")
             ranks = hidden_states[0] @ a.T
             excess = ranks - LEVEL * ranks.amax(-1, keepdim=True)
