@@ -58,6 +58,8 @@ def missing(sweep: Sweep, store: Store) -> list[Cell]:
 
 def run(sweep: Sweep, store: Store, options: SimpleNamespace) -> int:
     """Do what is missing; print the table of what is there, and keep it as `table.csv` and `table.txt`."""
+    if records := finished(sweep, store):
+        summarise(records, sweep.metrics)  # a figure that they lack is better known now than after hours
     code = do(sweep, store, options, missing(sweep, store))
     if records := finished(sweep, store):
         rows = summarise(records, sweep.metrics)
@@ -74,12 +76,18 @@ def do(sweep: Sweep, store: Store, options: SimpleNamespace, cells: list[Cell]) 
     settings = Settings(options.threads, options.retries, sweep.keep_runs)
     say = partial(print, file=sys.stderr if options.json else sys.stdout, flush=True)
     say(f"{len(sweep.cells) - len(cells)} of {len(sweep.cells)} cells are there; {len(cells)} to do.")
-    count = 0
+    count, unchecked = 0, True
 
     def report(outcome: Outcome) -> None:
-        nonlocal count
+        nonlocal count, unchecked
         count += 1
         say(f"[{count}/{len(cells)}] {outcome.state}: {outcome.cell.label}  {outcome.text}".rstrip())
+        if unchecked and outcome.state == DONE:  # the first run tells which figures there are
+            unchecked = False
+            try:
+                summarise([(outcome.cell, store.record(outcome.cell))], sweep.metrics)
+            except ArgumentsError as error:
+                say(f"warning: `metrics`: {error} Runs go on; mend the file and give the command again after them.")
 
     with stoppable() as stop:
         if options.ray is None:

@@ -54,6 +54,29 @@ def test_run_list_and_table(tmp_path, monkeypatch, capsys):
     assert json.loads(out)[-2]["values"] == [0.1, 0.2]
 
 
+def test_misspelt_metric_is_known_from_the_first_run(tmp_path, monkeypatch, capsys):
+    """Said while the others still run, and before any is begun where some are there; none is lost by it."""
+    file = str(write(tmp_path, metrics=["f1", "acuracy"]))
+    message = "no finished cell has a figure 'acuracy'; allowed: eval_f1, eval_runtime"
+    pretend(monkeypatch, "if label == 'ina-0.02-seed2': raise SystemExit(3)" + FINISH)
+    with pytest.raises(SystemExit) as stopped:
+        main(["sweep", file])
+    out, err = capsys.readouterr()
+    warned = [place for place, line in enumerate(out.splitlines()) if "warning: `metrics`: " + message in line]
+    assert warned == [2] and "[8/8] failed" in out  # after what is to do and the first run
+    assert stopped.value.code == 2 and message in err
+    pretend(monkeypatch, FINISH)
+    with pytest.raises(SystemExit) as stopped:
+        main(["sweep", file])
+    out, err = capsys.readouterr()
+    assert stopped.value.code == 2 and message in err and "to do" not in out
+    assert len(list((tmp_path / "out" / "cells").glob("*.json"))) == 7
+    file = str(write(tmp_path, metrics=["f1"]))
+    assert main(["sweep", file]) == 0
+    out = capsys.readouterr().out
+    assert "7 of 8 cells are there; 1 to do." in out and "warning" not in out and "0.15 ± 0.071" in out
+
+
 def test_dry_run_writes_nothing(tmp_path, capsys):
     file = write(tmp_path, places={"token": "secret", "glue_dir": "my data"})
     assert main(["sweep", str(file), "--dry-run", "task_name=rte"]) == 0
