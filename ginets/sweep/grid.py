@@ -38,6 +38,7 @@ CHECKS = {
 OWN = {"seed": "it is given by `seeds`", "output_dir": "each cell has one of its own, in that of the sweep"}
 
 LONGEST = 150  # letters of a label: file names may have 255
+FRACTION = re.compile(r"[+-]?(?=.*[.eE])(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")  # a number with a point or an exponent
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Cell:
     @cached_property
     def key(self) -> str:
         """A hash of what decides the result: of command and arguments, in any order, but not of places or names."""
-        definition = [self.command, *as_words(dict(sorted(self.arguments.items())))]
+        definition = [self.command, *map(canonical, as_words(dict(sorted(self.arguments.items()))))]
         return hashlib.sha256(json.dumps(definition).encode()).hexdigest()[:12]
 
     @cached_property
@@ -77,6 +78,11 @@ class Cell:
     def words(self) -> list[str]:
         """The arguments as command-line words, all but the output folder."""
         return as_words({**self.places, **self.arguments})
+
+
+def canonical(word: str) -> str:
+    """A number in one spelling: `1e-3`, a text to YAML, and `0.0010` on the command line are 0.001."""
+    return repr(float(word)) if FRACTION.fullmatch(word) else word
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,12 @@ def test_key_is_of_the_definition(tmp_path):
     rates = {"learning_rate": GRID["grid"]["learning_rate"]}
     same = make(tmp_path, arguments=turned, grid=renamed | rates, places={"glue_dir": "/else"}, output_dir="x")[0]
     assert [cell.key for cell in same.cells] == keys
+    spelt = make(tmp_path, grid=GRID["grid"] | {"learning_rate": ["1e-3", "0.020"]})[0]  # texts, as YAML reads 1e-3
+    assert [cell.key for cell in spelt.cells] == keys
     for changes in (
         {"arguments": GRID["arguments"] | {"task_name": "rte"}},
         {"arguments": GRID["arguments"] | {"glue_dir": "/else"}},
+        {"grid": GRID["grid"] | {"learning_rate": [1e-4, 0.2]}},
         {"command": "squad"},
     ):
         assert not set(keys) & {cell.key for cell in make(tmp_path, **changes)[0].cells}
@@ -72,6 +75,10 @@ BAD = {
     "seeds": ({"seeds": [1, 1.5]}, r"`seeds` is \[1, 1.5\]; allowed: whole numbers, each once"),
     "seeds twice": ({"seeds": [1, 1]}, r"`seeds` is \[1, 1\]; allowed: whole numbers, each once"),
     "axis": ({"grid": {"r": 3}}, r"`grid.r` is 3; allowed: a list of values of the argument r, or a mapping"),
+    "axis twice, spelt otherwise": (
+        {"grid": {"learning_rate": ["1e-3", 0.001]}},
+        r"`grid`: 0.001-seed1 and 1e-3-seed1 are the same run",
+    ),
     "axis twice": ({"grid": {"r": [3, 3]}}, r"`grid.r` is \[3, 3\]; allowed: each value once"),
     "variant": ({"grid": {"m": {"a": 3}}}, r"`grid.m.a` is 3; allowed: a mapping of arguments"),
     "own argument": ({"arguments": {"seed": 3}}, r"`arguments` has seed = 3; leave it out: it is given by `seeds`"),
