@@ -1,6 +1,7 @@
 """The results in the repository: cells are what their keys say, and the report is what they make."""
 
 import json
+import re
 import statistics
 from pathlib import Path
 
@@ -80,6 +81,19 @@ def test_evidence_quotes_the_report(heading, folder):
     assert [line.split()[1] for line in lines] == methods * (len(lines) // len(methods))  # whole tables
     assert bool(lines) == report.exists()
     assert not lines or set(lines) <= set(report.read_text(encoding="utf-8").splitlines())
+
+
+@pytest.mark.parametrize("page", ["ina", "mtlora", "sora", "aflora"])
+def test_pages_of_methods_quote_the_report(page):
+    """Their scores on CoLA are those of the report: LoRA's and all of the method's with inhibition."""
+    text = (ROOT / f"docs/methods/{page}.md").read_text(encoding="utf-8").partition("On CoLA (")[2].replace("\n", " ")
+    report = (ROOT / "benchmarks/leaderboard/minilm/RESULTS.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in report.partition("## cola")[2].partition("\n## ")[0].splitlines()]
+    names = [row[0].removeprefix("| ") for row in rows]
+    methods = [name for name in names if name == page or (name.startswith(f"{page}-") and name != "ina-0")]
+    assert methods and re.findall(r"-?\d+\.\d ± \d+\.\d", text) == [
+        rows[names.index(name)][1] for name in ["lora", *methods]
+    ]
 
 
 def test_evidence_quotes_the_precision():
