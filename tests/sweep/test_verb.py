@@ -58,12 +58,12 @@ def test_misspelt_metric_is_known_from_the_first_run(tmp_path, monkeypatch, caps
     """Said while the others still run, and before any is begun where some are there; none is lost by it."""
     file = str(write(tmp_path, metrics=["f1", "acuracy"]))
     message = "no finished cell has a figure 'acuracy'; allowed: eval_f1, eval_runtime"
-    pretend(monkeypatch, "if label == 'ina-0.02-seed2': raise SystemExit(3)" + FINISH)
+    pretend(monkeypatch, "if label == 'lora-0.001-seed1': raise SystemExit(3)" + FINISH)
     with pytest.raises(SystemExit) as stopped:
         main(["sweep", file])
     out, err = capsys.readouterr()
     warned = [place for place, line in enumerate(out.splitlines()) if "warning: `metrics`: " + message in line]
-    assert warned == [2] and "[8/8] failed" in out  # after what is to do and the first run
+    assert warned == [3] and "[1/8] failed" in out and "[8/8] done" in out  # after the first run that has figures
     assert stopped.value.code == 2 and message in err
     pretend(monkeypatch, FINISH)
     with pytest.raises(SystemExit) as stopped:
