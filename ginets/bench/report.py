@@ -5,7 +5,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 
-from ..metrics.intervals import Mean
+from ..metrics.intervals import Mean, holm
 from .definition import Leaderboard
 from .results import Column, Difference, Results, precision_of
 from .tuning import by_rate
@@ -33,7 +33,7 @@ def as_markdown(results: Results, costs: dict | None = None) -> str:
     parts += ["## Costs and learning rates", cost_table(results, (costs or {}).get("methods", {}))]
     parts += [f"* {name}: {method.note}" for name, method in board.methods.items() if method.note]
     parts += ["## Tuning", tuning_table(results)]
-    parts += ["## How to read this", reading(board)]
+    parts += ["## How to read this", reading(board), correction(results)]
     if costs:
         parts += [
             f"Steps were measured in {costs['rounds']} rounds with {costs['length']} tokens in each text, without what is "
@@ -119,15 +119,17 @@ def score_table(column: Column, board: Leaderboard) -> str:
     return table(lines)
 
 
-def spell(mean: Mean, digits: int = 1) -> str:
+def spell(mean: Mean, sign: str = "") -> str:
+    """One digit after the point; two where half of the interval would be a 0 that it is not."""
+    digits = 2 if 0 < mean.half < 0.05 else 1
     half = f" ± {mean.half:.{digits}f}" if math.isfinite(mean.half) else ""
-    return f"{mean.value:.{digits}f}{half}"
+    return f"{mean.value:{sign}.{digits}f}{half}"
 
 
 def spell_difference(found: Difference | None, p: bool = True) -> str:
     if found is None:
         return ""
-    text = f"{found.mean.value:+.1f} ± {found.mean.half:.1f}" + (f" (p {found.p:.2g})" if p else "")
+    text = spell(found.mean, "+") + (f" (p {found.p:.2g})" if p else "")
     return f"**{text}**" if found.shown else text
 
 
@@ -177,12 +179,26 @@ def reading(board: Leaderboard) -> str:
     return (
         f"Scores are percentages: mean over the seeds ± half of a 95 % t interval. Differences are paired by seed; p is "
         f"that of a paired t test, corrected by Holm's method over all methods of the task, for each baseline by itself; "
-        f"bold: p < 0.05. Learning rates were chosen on {tuning}, from a grid of the same size for each "
+        f"bold: p < 0.05. Intervals are not corrected. Learning rates were chosen on {tuning}, from a grid of the same size for each "
         f"method; “edge”: the chosen one is the smallest or the largest tried. The table of the tuning has the score of each rate "
         f"and in brackets its loss, which tells equal scores apart. Parameters are those that are trained, "
         f"without the head. Seconds and memory are medians over the seeds of the first task; runs shared a machine, and the ratio "
         f"of steps, measured in turn, is the one to compare by."
     )
+
+
+def correction(results: Results) -> str:
+    """What is left of the bold differences under a stricter rule than that of the tables."""
+    found = {
+        (column.task, baseline, method): each
+        for column in results.columns
+        for baseline in results.leaderboard.baselines
+        for method, each in column.differences(baseline).items()
+    }
+    together = holm({place: each.mean.p for place, each in found.items()})
+    bold = sum(each.shown for each in found.values())
+    left = sum(Difference(each.mean, together[place]).shown for place, each in found.items())
+    return f"Of the {len(found)} differences in the tables, {bold} are bold; corrected over all of them together, {left} would be."
 
 
 def table(lines: Sequence[Sequence[str]]) -> str:

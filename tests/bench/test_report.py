@@ -3,12 +3,14 @@
 import csv
 import re
 import statistics
+from types import SimpleNamespace
 
 import pytest
 
 from ginets.bench.protocol import load
-from ginets.bench.report import as_csv, as_markdown, spell_tuned, tuning_table
-from ginets.bench.results import ALL_TASKS, Results
+from ginets.bench.report import as_csv, as_markdown, correction, spell, spell_tuned, tuning_table
+from ginets.bench.results import ALL_TASKS, Column, Results
+from ginets.metrics.intervals import mean_interval
 from ginets.recipes.recipe_files import ArgumentsError
 from tests.bench.boards import SCORES, fill, record, score_of, write
 
@@ -127,6 +129,22 @@ def test_report(results):
     row = next(each for each in rows if (each["method"], each["baseline"]) == ("full", "lora"))
     assert float(row["difference"]) == pytest.approx(100 * (0.70 - 0.75 + 0.002))
     assert as_markdown(Results(results.leaderboard, results.folder), costs) == text
+
+
+def test_what_a_correction_over_the_whole_report_leaves():
+    """By hand: t tests of three values give p 0.0027, 0.035 and 0.53; alone in their columns two pass, times 3 and 2 one."""
+    gaps = {"a": [10, 11, 12], "b": [1, 1.5, 2], "c": [-1, 2, 1]}
+    columns = [Column(task, "f1", (1, 2, 3), {"lora": [0, 0, 0], "x": found}) for task, found in gaps.items()]
+    assert correction(SimpleNamespace(columns=columns, leaderboard=SimpleNamespace(baselines=["lora"]))) == (
+        "Of the 3 differences in the tables, 2 are bold; corrected over all of them together, 1 would be."
+    )
+
+
+def test_a_narrow_interval_is_not_spelled_as_none():
+    assert spell(mean_interval([0.30, 0.31, 0.32]), "+") == "+0.31 ± 0.02"  # 4.303 · 0.01 / √3
+    assert (
+        spell(mean_interval([0.2, 0.2, 0.2])) == "0.2 ± 0.0" and spell(mean_interval([0.2, 0.3, 0.4])) == "0.3 ± 0.2"
+    )
 
 
 def test_costs_are_those_of_one_task(results):
