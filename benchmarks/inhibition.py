@@ -4,6 +4,8 @@
         --out benchmarks/results/inhibition.json
     python benchmarks/inhibition.py --name minilm --model MODEL --glue-dir GLUE --task cola --points 3 --rows 1043 \
         --variants gi-0 gi-0.9 --seeds 10 20 30 --mechanism-lr 0.001 --out benchmarks/results/inhibition_moving_gates.json
+    python benchmarks/inhibition.py --name minilm --model MODEL --glue-dir GLUE --task cola --points 3 --rows 1043 \
+        --variants gi-0 --seeds 10 20 30 --mechanism-lr 0.0001 --out benchmarks/results/inhibition_slower_gates.json
 
 The methods are those of `leaderboard.yaml` at the learning rates that its tuning chose (folder `--name` beside it). A run
 keeps `--points` checkpoints at equal distances; each is measured in evaluation mode on `--rows` rows of the training and
