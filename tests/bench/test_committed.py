@@ -28,6 +28,15 @@ def named(folder: Path) -> str:
     return str(folder.relative_to(ROOT / "benchmarks"))
 
 
+def section_of(heading: str) -> str:
+    """The part of the evidence whose heading begins so."""
+    section = (
+        (ROOT / "docs/evidence.md").read_text(encoding="utf-8").partition(f"\n## {heading}")[2].partition("\n## ")[0]
+    )
+    assert section
+    return section
+
+
 @pytest.mark.parametrize("folder", FOLDERS + SWEEPS, ids=named)
 def test_cells_are_what_their_keys_say(folder):
     """A changed definition is another cell, never an edited one."""
@@ -84,9 +93,7 @@ def test_evidence_quotes_the_report(heading, folder):
             if [row.split()[1] for row in rows] == [*methods]
         ]
 
-    evidence = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
-    section = evidence.partition(f"\n## {heading}")[2].partition("\n## ")[0]
-    assert section
+    section = section_of(heading)
     quoted = tables(section)
     assert bool(quoted) == report.exists()
     assert not quoted or quoted == tables(report.read_text(encoding="utf-8"))[: len(quoted)]
@@ -144,27 +151,36 @@ def test_evidence_quotes_what_batches_do():
         assert f"| {name.partition(',')[0]} | {' | '.join(cells)} |" in evidence
 
 
-def test_evidence_quotes_the_high_rate():
-    """Scores seed by seed, their mean, the mean loss, and the paired difference to the first method."""
-    sweep = load_sweep(ROOT / "benchmarks/high_rate/sweep.yaml")
-    scores: dict[str, list[float]] = {}
-    losses: dict[str, list[float]] = {}
+@pytest.mark.parametrize(
+    ("heading", "folder", "board", "score"),
+    [
+        ("Why InA bears", "high_rate", FIRST_ROUND, "eval_matthews_correlation"),
+        ("RTE: ", "rte", ROOT / "benchmarks/leaderboard", "eval_accuracy"),
+    ],
+)
+def test_evidence_quotes_sweeps(heading, folder, board, score):
+    """Scores seed by seed, their mean, the mean losses, and the paired difference to the first method, a leaderboard's."""
+    sweep, store = load_sweep(ROOT / f"benchmarks/{folder}/sweep.yaml"), Store(ROOT / f"benchmarks/{folder}")
+    figures: dict[str, list[dict]] = {}
     for cell in sweep.cells:  # method by method, seeds in order
-        if cell.variant["method"] == "ina-0.9":  # "argument by argument": the key is made of them
-            assert Store(FIRST_ROUND / "minilm").record_file(cell)
-        figures = Store(ROOT / "benchmarks/high_rate").record(cell)["figures"]
-        scores.setdefault(cell.variant["method"], []).append(100 * figures["eval_matthews_correlation"])
-        losses.setdefault(cell.variant["method"], []).append(figures["eval_loss"])
-    first = next(iter(scores.values()))
-    evidence = (ROOT / "docs/evidence.md").read_text(encoding="utf-8").splitlines()
-    for method, values in scores.items():
+        figures.setdefault(cell.variant["method"], []).append(store.record(cell)["figures"])
+        if len(figures) == 1:  # "argument by argument": the key is made of them
+            assert Store(board / "minilm").record_file(cell)
+    losses = [f"eval_{each}" if each == "loss" else each for each in sweep.metrics if each.endswith("loss")]
+    first = [100 * each[score] for each in next(iter(figures.values()))]
+    section = section_of(heading).splitlines()
+    for method, found in figures.items():
+        values = [100 * each[score] for each in found]
         gaps = [value - other for value, other in zip(values, first, strict=True)]
         half = 4.302653 * statistics.stdev(gaps) / 3**0.5  # t of two degrees of freedom
-        difference = f"{statistics.fmean(gaps):+.1f} ± {half:.1f}" if values is not first else ""
-        shown = ", ".join(f"{value:.1f}" for value in values)
-        means = f"{statistics.fmean(values):.1f} | {statistics.fmean(losses[method]):.3f}"
-        (line,) = (line for line in evidence if line.startswith(f"| {method} |") and shown in line)
-        assert line.endswith(f" | {shown} | {means} | {difference} |")
+        cells = [
+            ", ".join(f"{value:.1f}" for value in values),
+            f"{statistics.fmean(values):.1f}",
+            *(f"{statistics.fmean(each[name] for each in found):.3f}" for name in losses),
+            f"{statistics.fmean(gaps):+.1f} ± {half:.1f}" if any(gaps) else "",
+        ]
+        (line,) = (line for line in section if line.startswith(f"| {method} |"))
+        assert line.endswith(f" | {' | '.join(cells)} |")
 
 
 @pytest.mark.parametrize("name", ["moving", "slower"])
