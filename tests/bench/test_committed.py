@@ -183,6 +183,14 @@ def test_evidence_quotes_sweeps(heading, folder, board, score):
         assert line.endswith(f" | {' | '.join(cells)} |")
 
 
+def test_the_first_runs_of_the_rte_sweep_are_those_of_the_leaderboard():
+    """They were not done again, so the two files are one."""
+    stores = [Store(ROOT / "benchmarks" / folder) for folder in ("rte", "leaderboard/minilm")]
+    for cell in load_sweep(ROOT / "benchmarks/rte/sweep.yaml").cells[:3]:
+        own, other = (store.record_file(cell).read_bytes() for store in stores)
+        assert cell.variant["method"] == "lora" and own == other
+
+
 @pytest.mark.parametrize("name", ["moving", "slower"])
 def test_evidence_quotes_gates_that_move(name):
     record = json.loads((ROOT / f"benchmarks/results/inhibition_{name}_gates.json").read_text(encoding="utf-8"))
